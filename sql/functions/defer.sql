@@ -1,0 +1,244 @@
+-- The waiting job gets the new one's values. Its row is locked first, so no fetch can start it meanwhile; a job that was
+-- started or cancelled before we got the row is not touched.
+create or replace function procrastinate_replace_waiting(p_job_id bigint, p_job procrastinate_new_job)
+returns boolean
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_job  procrastinate_jobs;
+    v_what text;
+begin
+    select * into v_job
+    from procrastinate_jobs j
+    where j.id = p_job_id and j.status = 'todo' and j.queueing_lock = p_job.queueing_lock
+    for update;
+    if not found then
+        return false;
+    end if;
+
+    v_what := case
+        when v_job.task_name <> p_job.task_name then 'task'
+        when v_job.queue_name <> p_job.queue_name then 'queue'
+        when v_job.lock is distinct from p_job.lock then 'lock'
+    end;
+    if v_what is not null then
+        raise exception 'invalid %: the waiting job % has another one', v_what, p_job_id
+            using errcode = 'PJ001',
+                  detail = format('on_conflict %s changes the job that waits with this queueing lock.', p_job.on_conflict);
+    end if;
+
+    if p_job.on_conflict = 'update' then
+        p_job.scheduled_at := v_job.scheduled_at;
+    end if;
+    update procrastinate_jobs j
+    set args = p_job.args, timeout = p_job.timeout, max_attempts = p_job.max_attempts, metadata = p_job.metadata
+    where j.id = p_job_id;
+    perform procrastinate_move_job(v_job, p_job.priority, p_job.queue_name, p_job.scheduled_at);
+    return true;
+end;
+$function$;
+
+comment on function procrastinate_replace_waiting(bigint, procrastinate_new_job) is
+    'Give a todo job the values of a new one that has its queueing lock; false when it no longer waits. Raises PJ001 for another task, queue or lock.';
+
+-- Somebody's uncommitted defer of the same queueing lock is waited for, as with any unique value. The row may also vanish
+-- between our look and our insert, when its job starts: then we look again.
+create or replace function procrastinate_take_place(p_job procrastinate_new_job, out job_id bigint, out is_new boolean)
+language plpgsql
+volatile
+set search_path from current
+as $function$
+begin
+    for v_try in 1 .. 100 loop
+        select q.job_id into job_id
+        from procrastinate_queueing_locks q
+        where q.queueing_lock = p_job.queueing_lock;
+        is_new := not found;
+
+        if not is_new then
+            if p_job.on_conflict = 'skip' or procrastinate_replace_waiting(job_id, p_job) then
+                return;
+            end if;
+        else
+            job_id := nextval('procrastinate_jobs_id_seq');
+            insert into procrastinate_queueing_locks as q (queueing_lock, job_id)
+            values (p_job.queueing_lock, procrastinate_take_place.job_id)
+            on conflict on constraint procrastinate_jobs_queueing_lock_idx_v1 do nothing;
+            if found then
+                return;
+            end if;
+        end if;
+    end loop;
+    raise exception 'the queueing lock changed hands a hundred times'
+        using errcode = '40001', hint = 'Defer again.';
+end;
+$function$;
+
+comment on function procrastinate_take_place(procrastinate_new_job) is
+    'Which job has the queueing lock now: the one that waits with it (changed as on_conflict says), or a new one, for which the id is taken.';
+
+create or replace function procrastinate_defer(
+    task          text,
+    args          jsonb       default '{}',
+    queue         text        default null,
+    priority      integer     default null,
+    lock          text        default null,
+    queueing_lock text        default null,
+    schedule_at   timestamptz default null,
+    schedule_in   interval    default null,
+    max_attempts  integer     default null,
+    timeout       interval    default null,
+    on_conflict   text        default 'error',
+    metadata      jsonb       default '{}'
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path from current
+as $function$
+declare
+    v_policy procrastinate_tasks := procrastinate_policy(task);
+    v_job    procrastinate_new_job := row(
+        task,
+        coalesce(args, '{}'),
+        coalesce(queue, v_policy.queue_name),
+        coalesce(priority, v_policy.priority),
+        lock,
+        queueing_lock,
+        case when schedule_in is null then schedule_at else procrastinate_due_at(schedule_at, schedule_in) end,
+        coalesce(max_attempts, v_policy.max_attempts),
+        coalesce(timeout, v_policy.timeout),
+        coalesce(on_conflict, 'error'),
+        coalesce(metadata, '{}'));
+begin
+    if lock is null and v_policy.lock is not null then
+        v_job.lock := procrastinate_fill_template(v_policy.lock, v_job.args);
+    end if;
+    perform procrastinate_check_new_jobs(array[v_job]);
+    return procrastinate_insert_job(v_job);
+end;
+$function$;
+
+comment on function procrastinate_defer(text, jsonb, text, integer, text, text, timestamptz, interval, integer, interval, text, jsonb) is
+    'Defer one job; it runs if and when the transaction commits. What is left NULL comes from the task''s definition. Returns the job''s id. '
+    'args: a JSON object. priority: higher runs first. lock: jobs sharing it run one at a time. queueing_lock: at most one todo job per value; '
+    'on_conflict says what happens to a second one: error (23505, constraint procrastinate_jobs_queueing_lock_idx_v1), skip (the id of the waiting job), '
+    'replace (the waiting job gets the new args, schedule, priority, timeout, max_attempts and metadata), update (the same, but keeps its schedule). '
+    'schedule_at or schedule_in: not before then. max_attempts: runs, not retries. timeout: bound of one attempt. '
+    'Raises PJ001 (invalid argument), PJ008 (args).';
+
+-- All checks come before the first insert. The block around the parsing writes nothing, so it costs no transaction id.
+create or replace function procrastinate_parse_jobs(p_jobs jsonb)
+returns procrastinate_new_job[]
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_jobs procrastinate_new_job[];
+    v_key  text;
+begin
+    if jsonb_typeof(p_jobs) is distinct from 'array' then
+        raise exception 'invalid jobs: %, not an array', coalesce(jsonb_typeof(p_jobs), 'NULL')
+            using errcode = 'PJ001', hint = 'Give an array of objects: [{"task": "a"}, {"task": "b"}].';
+    end if;
+
+    begin
+        select k.key into v_key
+        from (
+            select e - '{task,args,queue,priority,lock,queueing_lock,schedule_at,schedule_in,max_attempts,timeout,on_conflict,metadata}'::text[]
+            from jsonb_array_elements(p_jobs) e
+        ) rest(e)
+        cross join jsonb_object_keys(rest.e) k(key)
+        where rest.e <> '{}'
+        limit 1;
+
+        select array_agg(row(
+                r.task, coalesce(r.args, '{}'), coalesce(r.queue, p.queue_name), coalesce(r.priority, p.priority),
+                case when r.lock is null and p.lock is not null
+                    then procrastinate_fill_template(p.lock, coalesce(r.args, '{}')) else r.lock end,
+                r.queueing_lock,
+                case when r.schedule_in is null then r.schedule_at else procrastinate_due_at(r.schedule_at, r.schedule_in) end,
+                coalesce(r.max_attempts, p.max_attempts), coalesce(r.timeout, p.timeout),
+                coalesce(r.on_conflict, 'error'), coalesce(r.metadata, '{}')
+            )::procrastinate_new_job order by r.ordinality)
+        into v_jobs
+        from rows from (jsonb_to_recordset(p_jobs) as (
+                 task text, args jsonb, queue text, priority integer, lock text, queueing_lock text, schedule_at timestamptz,
+                 schedule_in interval, max_attempts integer, timeout interval, on_conflict text, metadata jsonb)
+             ) with ordinality r
+        left join (
+            select x.task, (procrastinate_policy(x.task)).*
+            from (select distinct e ->> 'task' from jsonb_array_elements(p_jobs) e) x(task)
+        ) p on p.task = r.task;
+    exception when data_exception then
+        raise exception 'invalid jobs: %', sqlerrm using errcode = 'PJ001', hint = 'No job was deferred.';
+    end;
+
+    if v_key is not null then
+        raise exception 'invalid jobs: unknown key %', v_key
+            using errcode = 'PJ001', hint = 'The keys are the parameters of procrastinate_defer.';
+    end if;
+    return coalesce(v_jobs, '{}');
+end;
+$function$;
+
+comment on function procrastinate_parse_jobs(jsonb) is
+    'The jobs of a JSON array, completed from their tasks'' definitions. Raises PJ001 for what does not fit, PJ008 for an argument that a lock names.';
+
+create or replace function procrastinate_defer_many(jobs jsonb)
+returns setof bigint
+language plpgsql
+volatile
+security definer
+set search_path from current
+as $function$
+declare
+    v_jobs  procrastinate_new_job[] := procrastinate_parse_jobs(jobs);
+    v_ids   bigint[];
+    v_place integer;
+begin
+    perform procrastinate_check_new_jobs(v_jobs);
+    if exists (select from unnest(v_jobs) n where n.queueing_lock is not null and n.on_conflict <> 'error') then
+        -- One by one, for each may find the job that one before it inserted; sorted by queueing lock, so that two calls
+        -- with the same ones wait for each other and do not deadlock.
+        for v_place in
+            select n.ordinality from unnest(v_jobs) with ordinality n order by n.queueing_lock, n.ordinality
+        loop
+            v_ids[v_place] := procrastinate_insert_job(v_jobs[v_place]);
+        end loop;
+        return query select unnest(v_ids);
+    else
+        return query select procrastinate_insert_jobs(v_jobs);
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_defer_many(jsonb) is
+    'Defer many jobs, all or nothing: an array of objects whose keys are the parameters of procrastinate_defer. '
+    'Returns the ids in the same order. Raises PJ001 (invalid argument, unknown key), PJ008 (args), 23505 (queueing lock taken).';
+
+create or replace function procrastinate_job_status(job_id bigint)
+returns procrastinate_job_status
+language plpgsql
+stable
+security definer
+set search_path from current
+as $function$
+declare
+    v_status procrastinate_job_status;
+begin
+    select j.status into v_status from procrastinate_jobs j where j.id = job_id;
+    if not found then
+        perform procrastinate_no_such_job(job_id);
+    end if;
+    return v_status;
+end;
+$function$;
+
+comment on function procrastinate_job_status(bigint) is
+    'The status of one job, and nothing else of it: for producers. Give the id as a number or by name: a bare literal ''42'' would be read as the type of the same name. '
+    'Raises PJ001 (NULL), PJ004 (no such job).';

@@ -1,0 +1,145 @@
+create or replace function procrastinate_check_span(p_name text, p_span interval, p_min interval default '0')
+returns void
+language plpgsql
+immutable
+set search_path from current
+as $function$
+begin
+    if p_span < p_min or p_span > interval '100 years' then
+        raise exception 'invalid %: %', p_name, p_span
+            using errcode = 'PJ001', detail = format('A span from %s to 100 years is accepted.', p_min);
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_check_span(text, interval, interval) is
+    'Raises PJ001 unless the span is NULL or from p_min to 100 years.';
+
+create or replace function procrastinate_check_name(p_name text, p_value text)
+returns void
+language plpgsql
+immutable
+set search_path from current
+as $function$
+begin
+    if p_value is null or char_length(p_value) not between 1 and 128 then
+        raise exception 'invalid %: %', p_name,
+            case when p_value is null then 'NULL' when p_value = '' then 'empty' else char_length(p_value) || ' characters' end
+            using errcode = 'PJ001', detail = '1 to 128 characters are accepted.';
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_check_name(text, text) is
+    'Raises PJ001 unless the name of a queue or task has 1 to 128 characters.';
+
+create or replace function procrastinate_define_task(
+    task              text,
+    queue             text             default null,
+    priority          integer          default null,
+    lock              text             default null,
+    max_attempts      integer          default null,
+    retry_wait        interval         default null,
+    retry_linear      interval         default null,
+    retry_exponential double precision default null,
+    retry_max_wait    interval         default null,
+    retry_jitter      double precision default null,
+    timeout           interval         default null,
+    on_stall          text             default null,
+    max_rescues       integer          default null,
+    keep_succeeded    interval         default null,
+    keep_failed       interval         default null,
+    shared            boolean          default null
+)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path from current
+as $function$
+begin
+    perform procrastinate_check_name('task', task);
+    if queue is not null then
+        perform procrastinate_check_name('queue', queue);
+    end if;
+    if octet_length(lock) > 1024 then
+        raise exception 'invalid lock: % bytes', octet_length(lock) using errcode = 'PJ001', detail = 'At most 1024 bytes are accepted.';
+    end if;
+    if regexp_replace(lock, '\{[^{}]+\}', '', 'g') ~ '[{}]' then
+        raise exception 'invalid lock: %', lock using errcode = 'PJ001', detail = 'A brace stands outside of a {name}.';
+    end if;
+    if max_attempts < 1 then
+        raise exception 'invalid max_attempts: %', max_attempts using errcode = 'PJ001', detail = 'A job runs at least once.';
+    end if;
+    if max_rescues < 1 then
+        raise exception 'invalid max_rescues: %', max_rescues using errcode = 'PJ001', detail = 'At least 1 is accepted.',
+            hint = 'on_stall => ''fail'' lets a job fail at the first death of its worker.';
+    end if;
+    if retry_exponential < 0 or retry_exponential in ('NaN', 'Infinity') then
+        raise exception 'invalid retry_exponential: %', retry_exponential using errcode = 'PJ001', detail = 'A finite number of at least 0 is accepted.';
+    end if;
+    if not (retry_jitter between 0 and 1) then
+        raise exception 'invalid retry_jitter: %', retry_jitter using errcode = 'PJ001', detail = 'A fraction from 0 to 1 is accepted.';
+    end if;
+    if on_stall not in ('retry', 'fail') then
+        raise exception 'invalid on_stall: %', on_stall using errcode = 'PJ001', detail = 'retry and fail are accepted.';
+    end if;
+    perform procrastinate_check_span('retry_wait', retry_wait);
+    perform procrastinate_check_span('retry_linear', retry_linear);
+    perform procrastinate_check_span('retry_max_wait', retry_max_wait);
+    perform procrastinate_check_span('timeout', timeout, '1 ms');
+    perform procrastinate_check_span('keep_succeeded', keep_succeeded);
+    perform procrastinate_check_span('keep_failed', keep_failed);
+
+    insert into procrastinate_tasks as t (
+        task_name, defined_at, queue_name, priority, lock, max_attempts, retry_wait, retry_linear, retry_exponential,
+        retry_max_wait, retry_jitter, timeout, on_stall, max_rescues, keep_succeeded, keep_failed, shared)
+    values (
+        task, clock_timestamp(), queue, procrastinate_define_task.priority, procrastinate_define_task.lock,
+        procrastinate_define_task.max_attempts, procrastinate_define_task.retry_wait, procrastinate_define_task.retry_linear,
+        procrastinate_define_task.retry_exponential, procrastinate_define_task.retry_max_wait, procrastinate_define_task.retry_jitter,
+        procrastinate_define_task.timeout, procrastinate_define_task.on_stall, procrastinate_define_task.max_rescues,
+        procrastinate_define_task.keep_succeeded, procrastinate_define_task.keep_failed, procrastinate_define_task.shared)
+    on conflict on constraint procrastinate_tasks_pkey do update set
+        defined_at = excluded.defined_at, queue_name = excluded.queue_name, priority = excluded.priority, lock = excluded.lock,
+        max_attempts = excluded.max_attempts, retry_wait = excluded.retry_wait, retry_linear = excluded.retry_linear,
+        retry_exponential = excluded.retry_exponential, retry_max_wait = excluded.retry_max_wait,
+        retry_jitter = excluded.retry_jitter, timeout = excluded.timeout, on_stall = excluded.on_stall,
+        max_rescues = excluded.max_rescues, keep_succeeded = excluded.keep_succeeded, keep_failed = excluded.keep_failed,
+        shared = excluded.shared;
+end;
+$function$;
+
+comment on function procrastinate_define_task(text, text, integer, text, integer, interval, interval, double precision, interval, double precision, interval, text, integer, interval, interval, boolean) is
+    'Set the defaults and the retry policy of a task, replacing the whole of an earlier definition; task ''*'' sets those of all tasks. '
+    'What is left NULL comes from *, else: queue default, priority 0, max_attempts 1 (runs, not retries), no waits between attempts, '
+    'retry_max_wait 1 year, no jitter, no timeout, on_stall retry, max_rescues 3, keep_succeeded 7 days, keep_failed 30 days, shared false. '
+    'lock may name args in braces: customer-{customer_id}. After the first failure a job waits retry_wait + retry_exponential seconds, after failure number n + 1 '
+    'retry_wait + retry_linear * n + retry_exponential ^ (n + 1) seconds, at most retry_max_wait, give or take the fraction retry_jitter. '
+    'Queue, priority, lock, max_attempts and timeout are taken when a job is deferred, the rest when it fails or ends. '
+    'Raises PJ001 (invalid argument).';
+
+-- That a task is native is not part of its definition and outlives it.
+create or replace function procrastinate_drop_task(task text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path from current
+as $function$
+begin
+    perform procrastinate_check_name('task', task);
+    perform from procrastinate_tasks t where t.task_name = task and t.defined_at is not null for update;
+    if not found then
+        raise exception 'task % is not defined', task using errcode = 'PJ007', hint = 'Deferring a task needs no definition.';
+    end if;
+    delete from procrastinate_tasks t where t.task_name = task and not t.native;
+    if not found then
+        perform procrastinate_define_task(task);
+        update procrastinate_tasks t set defined_at = null where t.task_name = task;
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_drop_task(text) is
+    'Forget the definition of a task; its jobs go on with the defaults. Raises PJ001 (invalid argument), PJ007 (not defined).';

@@ -1,0 +1,1 @@
+-- Signatures that an older version had: dropped, for there are no overloads.

@@ -1,0 +1,208 @@
+-- What became of jobs that a worker wanted to end and did not get: lost, or busy. A job lost between two statements may be
+-- called busy once; the next call knows better.
+create or replace function procrastinate_not_ended(p_worker_id bigint, p_job_ids bigint[], p_ended bigint[])
+returns table (job_id bigint, outcome text)
+language sql
+stable
+set search_path from current
+as $function$
+    select distinct i, case when (
+        select 1 from procrastinate_jobs j where j.id = i and j.status = 'doing' and j.worker_id = p_worker_id
+    ) is null then 'lost' else 'busy' end
+    from unnest(p_job_ids) i
+    where i not in (select e from unnest(p_ended) e)
+$function$;
+
+comment on function procrastinate_not_ended(bigint, bigint[], bigint[]) is
+    'Those of p_job_ids that are not in p_ended, as lost (not held by the worker) or busy (an open transaction has the row).';
+
+-- Ends with success the jobs whose bodies can be had at once. One that changed between the statement's snapshot and our lock
+-- on it (xmin) counts as busy: its held row, written meanwhile, would not be seen, and the lock would be held for ever.
+--
+-- The fence: only a job that is doing and held by this worker ends. Whoever takes jobs from a worker holds their bodies
+-- while it does, so exactly one of the two gets each job. A held lock is passed on by a token in the hand-over lane,
+-- always, without a look at who waits: no need to have the key's advisory lock, so no need to wait for it.
+create or replace function procrastinate_succeed(p_worker_id bigint, p_job_ids bigint[], p_results jsonb[])
+returns table (job_id bigint, outcome text)
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_ended   bigint[];
+    v_results jsonb;        -- by id: where each is found at once
+begin
+    if p_results is not null then
+        select jsonb_object_agg(r.id, r.result) into v_results
+        from unnest(p_job_ids, p_results) r(id, result)
+        where r.result is not null;
+    end if;
+
+    with body as materialized (
+        select j.id, j.priority, j.lock_key
+        from unnest(p_job_ids) i
+        cross join lateral (
+            select x.id, x.priority, x.lock_key
+            from procrastinate_jobs x
+            join procrastinate_jobs seen on seen.id = i and seen.xmin = x.xmin
+            where x.id = i and x.status = 'doing' and x.worker_id = p_worker_id
+            for update of x skip locked
+        ) j
+    ), freed as (
+        delete from procrastinate_lock_queue q
+        where q.ctid = any (array(
+            select h.place
+            from body b
+            cross join lateral (
+                select x.ctid as place
+                from procrastinate_lock_queue x
+                where x.key = b.lock_key and x.held and x.priority = b.priority and x.job_id = b.id
+                offset 0
+            ) h
+            where b.lock_key is not null))
+    ), handed_over as (
+        insert into procrastinate_tokens (lane, id)
+        select distinct 0, b.lock_key
+        from body b
+        where b.lock_key is not null
+    ), ended as (
+        update procrastinate_jobs j
+        set status = 'succeeded', attempts = j.attempts + 1, abort_requested = false, worker_id = null,
+            finished_at = clock_timestamp(), result = v_results -> j.id::text
+        where j.id = any (array(select b.id from body b))
+    )
+    select array_agg(b.id) into v_ended from body b;
+
+    if cardinality(v_ended) is distinct from cardinality(p_job_ids) then
+        return query select n.job_id, n.outcome from procrastinate_not_ended(p_worker_id, p_job_ids, v_ended) n;
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_succeed(bigint, bigint[], jsonb[]) is
+    'End jobs with success; returns those that did not: lost or busy.';
+
+-- A worker that was removed is told so even when its jobs were not taken back yet.
+create or replace function procrastinate_check_held(p_worker_id bigint, p_job_ids bigint[])
+returns void
+language plpgsql
+stable
+set search_path from current
+as $function$
+begin
+    if p_job_ids is null or array_position(p_job_ids, null) is not null then
+        raise exception 'invalid job_ids: NULL' using errcode = 'PJ001';
+    end if;
+    if p_worker_id is null or not exists (select from procrastinate_workers w where w.id = p_worker_id) then
+        perform procrastinate_no_such_worker(p_worker_id);
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_check_held(bigint, bigint[]) is
+    'Raises PJ001 unless a worker and job ids are given, PJ003 unless the worker is registered.';
+
+-- One job alone is waited for, when somebody has its row: nobody else's end waits behind it.
+create or replace function procrastinate_wait_for(p_worker_id bigint, p_job_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path from current
+as $function$
+begin
+    if cardinality(p_job_ids) = 1 then
+        perform from procrastinate_jobs j where j.id = p_job_ids[1] and j.status = 'doing' and j.worker_id = p_worker_id for update;
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_wait_for(bigint, bigint[]) is
+    'With one job, wait until its row can be had; with more, do nothing.';
+
+create or replace function procrastinate_check_results(p_job_ids bigint[], p_results jsonb[])
+returns void
+language plpgsql
+immutable
+set search_path from current
+as $function$
+begin
+    if cardinality(p_results) <> cardinality(p_job_ids) then
+        raise exception 'invalid results: % for % jobs', cardinality(p_results), cardinality(p_job_ids)
+            using errcode = 'PJ001', detail = 'One for each job is accepted, or NULL for none at all.';
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_check_results(bigint[], jsonb[]) is 'Raises PJ001 unless there is a result for each job, or none at all.';
+
+create or replace function procrastinate_finish_jobs(worker_id bigint, job_ids bigint[], results jsonb[] default null)
+returns table (job_id bigint, outcome text)
+language plpgsql
+volatile
+security definer
+set search_path from current
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $function$
+declare
+    v_left record;
+begin
+    perform procrastinate_check_held(worker_id, job_ids);
+    perform procrastinate_check_results(job_ids, results);
+    for v_left in select * from procrastinate_succeed(worker_id, job_ids, results) loop
+        if v_left.outcome = 'busy' and cardinality(job_ids) = 1 then
+            perform procrastinate_wait_for(worker_id, job_ids);
+            select s.job_id, s.outcome into v_left from procrastinate_succeed(worker_id, job_ids, results) s;
+            continue when not found;
+        end if;
+        job_id := v_left.job_id;
+        outcome := v_left.outcome;
+        return next;
+    end loop;
+end;
+$function$;
+
+comment on function procrastinate_finish_jobs(bigint, bigint[], jsonb[]) is
+    'End jobs with success and store their results (one each, or NULL for none at all). Returns only the jobs that did not end: '
+    'lost, for they are not held by this worker (any more), or busy, for an open transaction has the row: finish those again, each alone. '
+    'One job alone waits for a busy row. Raises PJ001 (invalid argument), PJ003 (worker not registered; nothing was finished).';
+
+-- The fast path of a busy worker: one round trip and one commit for the end of one batch and the start of the next.
+create or replace function procrastinate_exchange_jobs(
+    worker_id    bigint,
+    job_ids      bigint[],
+    results      jsonb[],
+    max_jobs     integer,
+    max_per_lock integer default 1
+)
+returns setof procrastinate_job
+language plpgsql
+volatile
+security definer
+set search_path from current
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $function$
+begin
+    perform procrastinate_check_held(worker_id, job_ids);
+    perform procrastinate_check_results(job_ids, results);
+    return query
+    select
+        s.job_id, null::text, null::text, null::jsonb, null::integer, null::text, null::integer, null::integer, null::interval,
+        null::timestamptz, null::timestamptz, null::jsonb, s.outcome
+    from procrastinate_succeed(worker_id, job_ids, results) s;
+    return query select * from procrastinate_fetch_jobs(worker_id, max_jobs, max_per_lock);
+end;
+$function$;
+
+comment on function procrastinate_exchange_jobs(bigint, bigint[], jsonb[], integer, integer) is
+    'procrastinate_finish_jobs and procrastinate_fetch_jobs in one transaction. A job that did not end is returned with its outcome (lost or busy) and nothing but its id; '
+    'it never waits for a busy one. Raises what those two raise.';

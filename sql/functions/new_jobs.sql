@@ -1,0 +1,159 @@
+-- {name} in a task's lock stands for an argument: customer-{customer_id}. The value of an argument is never looked into for braces.
+create or replace function procrastinate_fill_template(p_template text, p_args jsonb)
+returns text
+language plpgsql
+immutable
+set search_path from current
+as $function$
+declare
+    v_piece  text[];
+    v_filled text := '';
+begin
+    -- a loop, for it can name the argument that is missing; each piece is some text and a {name}, the last name empty
+    for v_piece in select m.piece from regexp_matches(p_template || '{}', '([^{}]*)\{([^{}]*)\}', 'g') m(piece) loop
+        if v_piece[2] <> '' and p_args ->> v_piece[2] is null then
+            raise exception 'args lack %, which the lock of the task names', v_piece[2]
+                using errcode = 'PJ008', detail = format('The lock is %s.', p_template), hint = 'Give the argument, or the lock.';
+        end if;
+        v_filled := v_filled || v_piece[1] || coalesce(p_args ->> v_piece[2], '');
+    end loop;
+    return v_filled;
+end;
+$function$;
+
+comment on function procrastinate_fill_template(text, jsonb) is
+    'The template with each {name} replaced by that argument. Raises PJ008 for one that is absent or null.';
+
+-- A loop with one expression, for that is what the single job of most calls is checked by fastest: a query, or an
+-- expression for each rule, is prepared anew in every transaction.
+create or replace function procrastinate_check_new_jobs(p_jobs procrastinate_new_job[])
+returns void
+language plpgsql
+immutable
+set search_path from current
+as $function$
+declare
+    v_job   procrastinate_new_job;
+    v_fault text;
+begin
+    foreach v_job in array p_jobs loop
+        v_fault := case
+            when v_job.task_name is null then 'task: NULL'
+            when char_length(v_job.task_name) not between 1 and 128
+                then format('task: %s characters, 1 to 128 are accepted', char_length(v_job.task_name))
+            when char_length(v_job.queue_name) not between 1 and 128
+                then format('queue: %s characters, 1 to 128 are accepted', char_length(v_job.queue_name))
+            when jsonb_typeof(v_job.args) <> 'object' then 'args'
+            when octet_length(v_job.lock) > 1024 then format('lock: %s bytes, at most 1024 are accepted', octet_length(v_job.lock))
+            when octet_length(v_job.queueing_lock) > 1024
+                then format('queueing_lock: %s bytes, at most 1024 are accepted', octet_length(v_job.queueing_lock))
+            when not isfinite(v_job.scheduled_at) then format('schedule_at: %s', v_job.scheduled_at)
+            when v_job.max_attempts < 1 then format('max_attempts: %s, a job runs at least once', v_job.max_attempts)
+            when v_job.timeout < '1 ms' or v_job.timeout > '100 years'
+                then format('timeout: %s, from 1 ms to 100 years are accepted', v_job.timeout)
+            when v_job.on_conflict not in ('error', 'skip', 'replace', 'update')
+                then format('on_conflict: %s, accepted are error, skip, replace and update', v_job.on_conflict)
+            when jsonb_typeof(v_job.metadata) <> 'object' then format('metadata: a JSON %s, not an object', jsonb_typeof(v_job.metadata))
+        end;
+        if v_fault = 'args' then
+            raise exception 'args of task % are a JSON %, not an object', v_job.task_name, jsonb_typeof(v_job.args)
+                using errcode = 'PJ008', hint = 'Arguments are given by name: {"to": "a@b.c"}.';
+        elsif v_fault is not null then
+            raise exception 'invalid %', v_fault using errcode = 'PJ001', detail = 'Nothing was deferred.';
+        end if;
+    end loop;
+end;
+$function$;
+
+comment on function procrastinate_check_new_jobs(procrastinate_new_job[]) is
+    'Raises PJ001 (invalid argument) or PJ008 (args) for the first job that may not be deferred as it is.';
+
+-- When a job is to run. Spans count from the moment of the call, on the database's clock.
+create or replace function procrastinate_due_at(p_schedule_at timestamptz, p_schedule_in interval)
+returns timestamptz
+language plpgsql
+volatile
+set search_path from current
+as $function$
+begin
+    if p_schedule_in is null then
+        return p_schedule_at;
+    elsif p_schedule_at is not null then
+        raise exception 'invalid schedule_in: schedule_at is given too' using errcode = 'PJ001', hint = 'Give one of them.';
+    end if;
+    perform procrastinate_check_span('schedule_in', p_schedule_in);
+    return clock_timestamp() + p_schedule_in;
+end;
+$function$;
+
+comment on function procrastinate_due_at(timestamptz, interval) is
+    'The instant meant by schedule_at or schedule_in; NULL for neither. Raises PJ001 when both are given, or the span is negative or over 100 years.';
+
+-- A new job and its hints. For one job only: the statements of insert_jobs, each planned for a thousand, cost three times as much.
+create or replace function procrastinate_insert_job(p_job procrastinate_new_job)
+returns bigint
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_id     bigint;
+    v_is_new boolean;
+    v_key    bigint;
+begin
+    if p_job.queueing_lock is not null and p_job.on_conflict <> 'error' then
+        select p.job_id, p.is_new into v_id, v_is_new from procrastinate_take_place(p_job) p;
+        if not v_is_new then
+            return v_id;
+        end if;
+    end if;
+
+    insert into procrastinate_jobs as j
+        (id, queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, max_attempts, timeout, metadata)
+    values (
+        coalesce(v_id, nextval('procrastinate_jobs_id_seq')), p_job.queue_name, p_job.task_name, p_job.priority, p_job.lock,
+        p_job.queueing_lock, p_job.args, p_job.scheduled_at, p_job.max_attempts, p_job.timeout, p_job.metadata)
+    returning j.id, j.lock_key into v_id, v_key;
+
+    if p_job.queueing_lock is not null and p_job.on_conflict = 'error' then
+        insert into procrastinate_queueing_locks (queueing_lock, job_id) values (p_job.queueing_lock, v_id);
+    end if;
+    return procrastinate_hint_new_job(v_id, p_job.queue_name, p_job.task_name, p_job.priority, v_key, p_job.scheduled_at);
+end;
+$function$;
+
+comment on function procrastinate_insert_job(procrastinate_new_job) is
+    'Insert one checked job with its hints, or take the one that waits with its queueing lock. Returns the id.';
+
+-- Sorted by queueing lock, so that two calls with the same ones wait for each other and do not deadlock.
+create or replace function procrastinate_insert_jobs(p_jobs procrastinate_new_job[])
+returns setof bigint
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_ids bigint[];
+begin
+    with job as (
+        insert into procrastinate_jobs as j
+            (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, max_attempts, timeout, metadata)
+        select n.queue_name, n.task_name, n.priority, n.lock, n.queueing_lock, n.args, n.scheduled_at, n.max_attempts, n.timeout, n.metadata
+        from unnest(p_jobs) with ordinality n
+        order by n.ordinality
+        returning j.id, j.queueing_lock
+    ), waiting as (
+        insert into procrastinate_queueing_locks (queueing_lock, job_id)
+        select j.queueing_lock, j.id
+        from job j
+        where j.queueing_lock is not null
+        order by j.queueing_lock
+    )
+    select array_agg(j.id order by j.id) into v_ids from job j;
+    perform procrastinate_hint_jobs(v_ids);
+    return query select unnest(v_ids);
+end;
+$function$;
+
+comment on function procrastinate_insert_jobs(procrastinate_new_job[]) is
+    'Insert checked jobs with their hints; a queueing lock that is taken is an error. Returns the ids in the same order.';

@@ -1,0 +1,99 @@
+-- Remove the workers that were silent for longer than their stalled_after.
+--
+-- Not those whose fetch is on its way (its key share makes us skip them). And not those that had perhaps nobody to beat to:
+-- when no tick was seen for as long, the database or the way to it was away. Then a silent worker is spared for another
+-- stalled_after, which its next beat ends. Spared twice in a row it is removed all the same, for where ticks are rare the
+-- clockwork always seems to have stood still.
+create or replace function procrastinate_remove_silent_workers(p_last_tick_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_now timestamptz := clock_timestamp();
+begin
+    update procrastinate_workers w
+    set spared = w.spared + 1, spared_until = v_now + w.stalled_after
+    where w.id in (
+        select x.id from procrastinate_workers x
+        where x.last_heartbeat < v_now - x.stalled_after and p_last_tick_at < v_now - x.stalled_after
+          and x.spared < 2 and coalesce(x.spared_until < v_now, true)
+        for no key update skip locked);
+
+    delete from procrastinate_workers w
+    where w.id in (
+        select x.id from procrastinate_workers x
+        where x.last_heartbeat < v_now - x.stalled_after and coalesce(x.spared_until < v_now, true)
+        for update skip locked);
+end;
+$function$;
+
+comment on function procrastinate_remove_silent_workers(timestamptz) is
+    'Remove the workers that are dead; p_last_tick_at is when the clockwork was last seen going.';
+
+-- The jobs of removed workers go back to todo, each counting a rescue: it may be the job that kills its workers. A new
+-- statement after the removal, so it sees every lease that they ever got. One tick at a time works on a removed worker
+-- (skip locked); a job whose body somebody has open stays for the next tick, and so does its lease.
+create or replace function procrastinate_rescue_jobs()
+returns void
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_workers bigint[] := array(select r.worker_id from procrastinate_removed_workers r for update skip locked);
+    v_ends    procrastinate_end[];
+begin
+    if v_workers = '{}' then
+        return;
+    end if;
+
+    with body as materialized (
+        select j.id, j.task_name, j.rescues + 1 as rescues
+        from unnest(v_workers) w
+        join procrastinate_leases l on l.worker_id = w
+        cross join unnest(l.job_ids) i
+        cross join lateral (
+            select x.id, x.task_name, x.rescues
+            from procrastinate_jobs x
+            where x.id = i and x.status = 'doing' and (x.worker_id = w or x.worker_id is null)
+            for update skip locked
+        ) j
+    ), policy as materialized (
+        select t.task_name, procrastinate_policy(t.task_name) as policy
+        from (select distinct b.task_name from body b) t
+    )
+    select array_agg(distinct row(
+        b.id, 'rescued',
+        case when (p.policy).on_stall = 'fail' or b.rescues >= (p.policy).max_rescues then 'failed' else 'todo' end,
+        null,
+        case when b.rescues = 1 then 'worker died' else format('worker died %s times', b.rescues) end)::procrastinate_end)
+    into v_ends
+    from body b
+    join policy p using (task_name);
+    perform procrastinate_end_jobs(v_ends);
+
+    delete from procrastinate_leases l
+    where l.ctid = any (array(
+        select x.ctid
+        from procrastinate_leases x
+        where x.worker_id = any (v_workers)
+          and (
+              select 1
+              from unnest(x.job_ids) i
+              cross join lateral (
+                  select 1 from procrastinate_jobs j
+                  where j.id = i and j.status = 'doing' and (j.worker_id = x.worker_id or j.worker_id is null)
+                  offset 0
+              ) j
+              limit 1) is null
+        for update skip locked));
+    delete from procrastinate_removed_workers r
+    where r.worker_id = any (v_workers)
+      and not exists (select from procrastinate_leases l where l.worker_id = r.worker_id);
+end;
+$function$;
+
+comment on function procrastinate_rescue_jobs() is
+    'Take back the jobs of removed workers: todo again, or failed by the task''s on_stall or max_rescues.';

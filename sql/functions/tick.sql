@@ -1,0 +1,61 @@
+-- The clockwork. Nothing here waits for a lock that an open transaction could keep: rows are taken skip locked, and what
+-- somebody else has is left to him or to the next tick. So any number of ticks may run at once, also inside transactions.
+-- (A tick in a transaction that stays open keeps what it took: the jobs it promoted, and workers it removed, whose beats wait.)
+-- Not on an old snapshot: it could pass a lock on to a lane that is parked by now.
+create or replace function procrastinate_tick()
+returns interval
+language plpgsql
+volatile
+security definer
+set search_path from current
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $function$
+declare
+    c_note constant interval := '0.5 s';
+    v_last procrastinate_ticks;
+    v_tick procrastinate_ticks;
+    v_lane procrastinate_heads;
+    v_due  timestamptz;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'ticking needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
+            using errcode = 'PJ009', detail = 'What became due or free may lie after its snapshot.';
+    end if;
+    lock table procrastinate_jobs in row exclusive mode;        -- before any token or agenda row: see fetch
+    select * into v_last from procrastinate_ticks t order by t.n desc limit 1;
+
+    v_tick := procrastinate_tidy(v_last);
+    v_tick := procrastinate_promote_agenda(v_tick);
+
+    -- locks that were handed over when nobody fetched: with no queues of its own this starts nothing and passes them on
+    for v_lane in select h.* from procrastinate_heads h where h.lane = 0 loop
+        perform procrastinate_start_locked(null, '{}', '{}', v_lane, 1000, 1, true);
+    end loop;
+
+    perform procrastinate_remove_silent_workers(v_last.at);
+    perform procrastinate_rescue_jobs();
+
+    v_tick.at := clock_timestamp();
+    if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at or v_tick.tidied_at <> v_last.tidied_at then
+        insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease)
+        values (v_tick.at, v_tick.agenda_at, v_tick.agenda_xid, v_tick.agenda_late, v_tick.tidied_at, v_tick.tidied_floor, v_tick.tidied_lease);
+        delete from procrastinate_ticks t
+        where t.n in (select x.n from procrastinate_ticks x where x.n <= v_last.n and x.n > v_last.n - 100 for update skip locked);
+    end if;
+
+    select a.at into v_due from procrastinate_agenda a where a.at >= v_tick.agenda_at order by a.at limit 1;
+    return case
+        when v_due is null then interval '1 second'
+        else least(greatest(v_due - clock_timestamp(), '0'), '1 second')
+    end;
+end;
+$function$;
+
+comment on function procrastinate_tick() is
+    'The clockwork: jobs that became due, locks to pass on, dead workers, tidying. Anyone may call it, at any rate, concurrently, also inside a transaction; workers do once a second. '
+    'Returns the span until something is due, at most one second. Raises PJ009 (not READ COMMITTED).';

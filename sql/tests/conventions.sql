@@ -1,0 +1,276 @@
+-- The catalog is asked what STYLE.md asks of us. A test that finds something says what.
+begin;
+select plan(44);
+
+-- our functions, tables and views; those of extensions in the same schema are not ours
+create temp view function as
+select
+    p.oid, p.proname::text as name, p.oid::regprocedure::text as signature, p.provolatile as volatility, p.prosecdef as definer, p.proconfig as settings,
+    p.proacl as acl, p.prosrc as source, p.prorettype = 'trigger'::regtype as is_trigger, l.lanname as language, p.pronargs, p.pronargdefaults
+from pg_proc p
+join pg_language l on l.oid = p.prolang
+where p.pronamespace = quote_ident(current_schema())::regnamespace
+  and not exists (select from pg_depend d where d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'e');
+
+create temp view relation as
+select c.oid, c.relname::text as name, c.relkind as kind
+from pg_class c
+where c.relnamespace = quote_ident(current_schema())::regnamespace
+  and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e');
+
+-- what the users and workers call, DESIGN sections 3 and 4: signatures are part of the contract
+create temp table public_function (name text, arguments text, result text);
+insert into public_function values
+    ('procrastinate_defer',             'task text, args jsonb DEFAULT ''{}''::jsonb, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, '
+                                        'lock text DEFAULT NULL::text, queueing_lock text DEFAULT NULL::text, schedule_at timestamp with time zone DEFAULT NULL::timestamp with time zone, '
+                                        'schedule_in interval DEFAULT NULL::interval, max_attempts integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval, '
+                                        'on_conflict text DEFAULT ''error''::text, metadata jsonb DEFAULT ''{}''::jsonb', 'bigint'),
+    ('procrastinate_defer_many',        'jobs jsonb', 'SETOF bigint'),
+    ('procrastinate_job_status',        'job_id bigint', 'procrastinate_job_status'),
+    ('procrastinate_cancel_job',        'job_id bigint, abort boolean DEFAULT false', 'procrastinate_job_status'),
+    ('procrastinate_retry_job',         'job_id bigint, schedule_in interval DEFAULT NULL::interval', 'procrastinate_job_status'),
+    ('procrastinate_change_job',        'job_id bigint, priority integer DEFAULT NULL::integer, queue text DEFAULT NULL::text, '
+                                        'schedule_at timestamp with time zone DEFAULT NULL::timestamp with time zone', 'procrastinate_job_status'),
+    ('procrastinate_define_task',       'task text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, lock text DEFAULT NULL::text, '
+                                        'max_attempts integer DEFAULT NULL::integer, retry_wait interval DEFAULT NULL::interval, retry_linear interval DEFAULT NULL::interval, '
+                                        'retry_exponential double precision DEFAULT NULL::double precision, retry_max_wait interval DEFAULT NULL::interval, '
+                                        'retry_jitter double precision DEFAULT NULL::double precision, timeout interval DEFAULT NULL::interval, on_stall text DEFAULT NULL::text, '
+                                        'max_rescues integer DEFAULT NULL::integer, keep_succeeded interval DEFAULT NULL::interval, keep_failed interval DEFAULT NULL::interval, '
+                                        'shared boolean DEFAULT NULL::boolean', 'void'),
+    ('procrastinate_drop_task',         'task text', 'void'),
+    ('procrastinate_pause_queue',       'queue text', 'void'),
+    ('procrastinate_resume_queue',      'queue text', 'void'),
+    ('procrastinate_tick',              '', 'interval'),
+    ('procrastinate_check',             '', 'TABLE(invariant text, job_id bigint, detail text)'),
+    ('procrastinate_repair',            '', 'void'),
+    ('procrastinate_version',           '', 'text'),
+    ('procrastinate_register_worker',   'worker_name text, queues text[] DEFAULT NULL::text[], tasks text[] DEFAULT NULL::text[], '
+                                        'stalled_after interval DEFAULT ''00:00:30''::interval, info jsonb DEFAULT ''{}''::jsonb', 'bigint'),
+    ('procrastinate_fetch_jobs',        'worker_id bigint, max_jobs integer, max_per_lock integer DEFAULT 1', 'SETOF procrastinate_job'),
+    ('procrastinate_finish_jobs',       'worker_id bigint, job_ids bigint[], results jsonb[] DEFAULT NULL::jsonb[]', 'TABLE(job_id bigint, outcome text)'),
+    ('procrastinate_exchange_jobs',     'worker_id bigint, job_ids bigint[], results jsonb[], max_jobs integer, max_per_lock integer DEFAULT 1', 'SETOF procrastinate_job'),
+    ('procrastinate_fail_jobs',         'worker_id bigint, job_ids bigint[], errors text[] DEFAULT NULL::text[], retry_in interval[] DEFAULT NULL::interval[], '
+                                        'final boolean[] DEFAULT NULL::boolean[]', 'TABLE(job_id bigint, status text)'),
+    ('procrastinate_fail_job',          'worker_id bigint, job_id bigint, error text DEFAULT NULL::text, retry_in interval DEFAULT NULL::interval, final boolean DEFAULT false',
+                                        'procrastinate_job_status'),
+    ('procrastinate_snooze_job',        'worker_id bigint, job_id bigint, snooze_in interval', 'procrastinate_job_status'),
+    ('procrastinate_abort_job',         'worker_id bigint, job_id bigint, error text DEFAULT NULL::text', 'procrastinate_job_status'),
+    ('procrastinate_return_jobs',       'worker_id bigint, job_ids bigint[]', 'TABLE(job_id bigint, outcome text)'),
+    ('procrastinate_keep_jobs',         'worker_id bigint, job_ids bigint[]', 'TABLE(job_id bigint, outcome text)'),
+    ('procrastinate_beat',              'worker_id bigint', 'SETOF bigint'),
+    ('procrastinate_unregister_worker', 'worker_id bigint', 'void');
+
+-- names
+
+select is_empty(
+    $$ select signature from function where name not like 'procrastinate\_%' $$,
+    'every function is named procrastinate_…');
+select is_empty(
+    $$ select name from relation where name not like 'procrastinate\_%' $$,
+    'every table, view, index and sequence is named procrastinate_…');
+select is_empty(
+    $$ select t.typname from pg_type t
+       where t.typnamespace = quote_ident(current_schema())::regnamespace and ltrim(t.typname, '_') not like 'procrastinate\_%'
+         and not exists (select from pg_depend d where d.classid = 'pg_type'::regclass and d.objid = coalesce(nullif(t.typelem, 0), t.oid) and d.deptype = 'e') $$,
+    'every type is named procrastinate_…');
+select is_empty(
+    $$ select t.tgname from pg_trigger t join relation r on r.oid = t.tgrelid where not t.tgisinternal and t.tgname not like 'procrastinate\_%' $$,
+    'every trigger is named procrastinate_…');
+select is_empty(
+    $$ select name from function group by name having count(*) > 1 $$,
+    'no function has two signatures');
+select is_empty(
+    $$ select distinct f.signature, a.name
+       from function f join pg_proc p using (oid) cross join unnest(p.proargnames, p.proargmodes) a(name, mode)
+       where not f.definer and coalesce(a.mode, 'i') in ('i', 'b') and a.name not like 'p\_%' $$,
+    'parameters of private functions begin with p_');
+select is_empty(
+    $$ select distinct f.signature, a.name
+       from function f join pg_proc p using (oid) cross join unnest(p.proargnames) a(name)
+       where f.definer and a.name like 'p\_%' $$,
+    'parameters of public functions have friendly names');
+select is_empty(
+    $$ select f.signature from function f join pg_proc p using (oid) where p.pronargs > 0 and p.proargnames is null $$,
+    'every parameter has a name');
+
+-- the public ones
+
+select bag_eq(
+    $$ select f.name, pg_get_function_arguments(f.oid), pg_get_function_result(f.oid) from function f where f.definer and not f.is_trigger $$,
+    'table public_function',
+    'the public functions, and they alone, run with their owner''s rights, and have the signatures of the contract');
+select is_empty(
+    $$ select signature from function where is_trigger and not definer $$,
+    'trigger functions run with their owner''s rights, for anybody''s delete fires them');
+select is_empty(
+    $$ select signature, x.grantee::regrole, x.privilege_type
+       from function f cross join aclexplode(coalesce(f.acl, acldefault('f', (select p.proowner from pg_proc p where p.oid = f.oid)))) x
+       where x.grantee = 0 $$,
+    'nothing is executable by everybody');
+select is_empty(
+    $$ select r.name, x.privilege_type
+       from relation r join pg_class c using (oid) cross join aclexplode(c.relacl) x
+       where x.grantee = 0 $$,
+    'no table is everybody''s');
+
+-- settings
+
+select is_empty(
+    $$ select signature, settings from function
+       where settings is null or not (format('search_path=%I, pg_temp', current_schema()) = any (settings)) $$,
+    'every function pins its search_path to this schema and then pg_temp, and to nothing else');
+select is_empty(
+    $$ select f.signature, array_agg(s) from function f cross join unnest(f.settings) s
+       where s not similar to '(search_path|jit|plan_cache_mode|enable_%|lock_timeout)=%' group by 1 $$,
+    'functions set nothing but their path, the planner''s ways and how long to wait');
+
+-- volatility
+
+select is_empty(
+    $$ select signature, volatility from function
+       where volatility in ('i', 's')
+         and regexp_replace(source, '--[^\n]*', '', 'g') ~* '\y(insert\s+into|update\s+procrastinate|delete\s+from|truncate|nextval|setval|pg_notify|for\s+(no\s+key\s+)?update|for\s+(key\s+)?share|pg_current_xact_id\(|random\(\))' $$,
+    'no function that says it only reads writes');
+select is_empty(
+    $$ select signature from function
+       where volatility = 'i' and regexp_replace(source, '--[^\n]*', '', 'g') ~* '\y(from|join|into)\s+procrastinate_|current_setting|clock_timestamp|\ynow\(|current_schema' $$,
+    'no function that says it reads only its arguments reads tables, settings or the clock');
+select is_empty(
+    $$ select f.signature, g.signature as calls
+       from function f join function g on f.oid <> g.oid
+       where case f.volatility when 'i' then g.volatility <> 'i' when 's' then g.volatility = 'v' end
+         and regexp_replace(regexp_replace(f.source, '--[^\n]*', '', 'g'), '''[^'']*''', '', 'g') ~ ('\y' || g.name || '\s*\(') $$,
+    'no function calls one that does more than it says of itself');
+select is_empty(
+    $$ select signature from function where is_trigger and volatility <> 'v' $$,
+    'trigger functions are volatile');
+select bag_eq(
+    $$ select name, volatility::text from function f where definer and not is_trigger and volatility <> 'v' $$,
+    $$ values ('procrastinate_job_status', 's'), ('procrastinate_check', 's'), ('procrastinate_version', 'i') $$,
+    'of the public functions only these read and do not write');
+
+-- bodies
+
+select is_empty(
+    $$ select signature from function where source ~* 'when\s+others' $$,
+    'no function catches whatever comes');
+select is_empty(
+    $$ select signature from function where source ~* '#variable_conflict' $$,
+    'no function lets PostgreSQL guess what a name means');
+select is_empty(
+    $$ select signature from function where regexp_replace(source, '--[^\n]*', '', 'g') ~ '\$[1-9]' $$,
+    'no function speaks of its arguments by number');
+select is_empty(
+    $$ select signature from function where regexp_replace(source, '--[^\n]*', '', 'g') ~* '\ypg_(try_)?advisory_(lock|unlock)' $$,
+    'no function takes a lock that outlives its transaction');
+select is_empty(
+    $$ select f.signature, m[1] as sqlstate from function f cross join regexp_matches(f.source, 'errcode = ''([^'']*)''', 'g') m
+       where m[1] not similar to 'PJ0(0[1-9]|10)' and m[1] <> '40001' $$,
+    'every SQLSTATE raised is one of the contract');
+
+-- comments
+
+select is_empty(
+    $$ select signature from function where coalesce(obj_description(oid, 'pg_proc'), '') = '' $$,
+    'every function has a comment');
+select is_empty(
+    $$ select name from relation where kind in ('r', 'p', 'v', 'm') and name <> 'procrastinate_schema_version' and coalesce(obj_description(oid, 'pg_class'), '') = '' $$,
+    'every table and view has a comment, but the one that the migrations are counted in');
+select is_empty(
+    $$ select distinct t.typname
+       from pg_type t
+       where t.typnamespace = quote_ident(current_schema())::regnamespace and t.typtype in ('e', 'c', 'd')
+         and (t.oid in (select p.prorettype from pg_proc p join function f using (oid) where f.definer)
+              or t.oid in (select a.atttypid from pg_attribute a
+                           where a.attrelid in ('procrastinate_jobs'::regclass, 'procrastinate_attempts'::regclass) and a.attnum > 0))
+         and coalesce(obj_description(t.oid, 'pg_type'), obj_description(t.typrelid, 'pg_class'), '') = '' $$,
+    'every type that users and workers see has a comment');
+select is_empty(
+    $$ select f.name, m[1] as sqlstate
+       from function f cross join regexp_matches(f.source, 'errcode = ''(PJ\d+)''', 'g') m
+       where f.definer and not f.is_trigger and obj_description(f.oid, 'pg_proc') not like '%' || m[1] || '%' $$,
+    'what a public function raises stands in its comment');
+
+-- indexes, keys and triggers
+
+select is_empty(
+    $$ select i.indexrelid::regclass, pg_get_indexdef(i.indexrelid)
+       from pg_index i
+       where i.indrelid = 'procrastinate_jobs'::regclass
+         and pg_get_indexdef(i.indexrelid) ~ '[ (](status|worker_id|attempts|started_at|finished_at|result)\y' $$,
+    'no index of jobs mentions what a start or a finish changes');
+select is_empty(
+    $$ select c.conrelid::regclass, c.conname
+       from pg_constraint c
+       where c.contype = 'f' and c.connamespace = quote_ident(current_schema())::regnamespace
+         and not exists (
+             select from pg_index i
+             where i.indrelid = c.conrelid and i.indpred is null
+               and (i.indkey::smallint[])[0:cardinality(c.conkey) - 1] @> c.conkey) $$,
+    'every foreign key has an index');
+select is_empty(
+    $$ select t.tgname from pg_trigger t join relation r on r.oid = t.tgrelid where not t.tgisinternal and t.tgtype & 1 = 1 $$,
+    'triggers fire once a statement, not once a row');
+
+-- rights, as a role meets them
+
+create role procrastinate_test_somebody;
+select format('grant usage on schema %I to procrastinate_test_somebody', current_schema()) \gexec
+
+-- What a statement of that role meets: 'done', or the SQLSTATE.
+create function pg_temp.somebody(p_sql text)
+returns text
+language plpgsql
+as $function$
+begin
+    perform set_config('role', 'procrastinate_test_somebody', true);
+    execute p_sql;
+    perform set_config('role', 'none', true);
+    return 'done';
+exception when others then
+    return sqlstate;
+end;
+$function$;
+
+select is_empty(
+    $$ select f.signature from function f where has_function_privilege('procrastinate_test_somebody', f.oid, 'execute') $$,
+    'a role that was granted nothing may call nothing');
+select is(pg_temp.somebody($$ select procrastinate_defer('a') $$), '42501', 'a role that was granted nothing cannot defer');
+select lives_ok(
+    $$ grant execute on function procrastinate_defer(text, jsonb, text, integer, text, text, timestamptz, interval, integer, interval, text, jsonb)
+       to procrastinate_test_somebody $$,
+    'a role is let defer');
+select is(
+    pg_temp.somebody($$ select procrastinate_defer('a', lock => 'l', queueing_lock => 'q') $$), 'done',
+    'a role that may defer needs no right on any table');
+select is(pg_temp.somebody('select count(*) from procrastinate_jobs'), '42501', 'a role that may defer cannot read jobs');
+select is(pg_temp.somebody('select procrastinate_job_status(1)'), '42501', 'a role that may defer may do nothing else');
+select lives_ok('grant select, delete on procrastinate_jobs to procrastinate_test_somebody', 'a role is let delete jobs');
+select is(pg_temp.somebody('delete from procrastinate_jobs'), 'done', 'a role that may delete jobs needs no right on any other table');
+select is_empty('select * from procrastinate_check()', 'jobs that it deleted leave nothing dangling');
+
+-- A function that looked into pg_temp first would write here.
+create temp table procrastinate_jobs (like procrastinate_jobs including all);
+select lives_ok($$ select procrastinate_defer('a') $$, 'beside a temporary table of the jobs'' name a job is deferred');
+select is_empty('select * from pg_temp.procrastinate_jobs', 'a temporary table of that name deceives no function');
+drop table pg_temp.procrastinate_jobs;
+delete from procrastinate_jobs;
+
+-- one life of three jobs, by the counters of this transaction
+
+create temp table made as
+select procrastinate_register_worker('w') as worker_id, array(select procrastinate_defer_many('[{"task": "a"}, {"task": "a", "lock": "x"}, {"task": "a"}]')) as job_ids;
+select pg_stat_get_xact_tuples_updated(o) as updated, pg_stat_get_xact_tuples_hot_updated(o) as hot from (select 'procrastinate_jobs'::regclass::oid) r(o) \gset
+select count(*) from made m cross join procrastinate_fetch_jobs(m.worker_id, 3) \g /dev/null
+select is(
+    (pg_stat_get_xact_tuples_updated(o) - :updated, pg_stat_get_xact_tuples_hot_updated(o) - :hot)::text, '(3,3)',
+    'a start is an update that touches no index')
+from (select 'procrastinate_jobs'::regclass::oid) r(o);
+select procrastinate_finish_jobs(worker_id, job_ids, array['{"r": 1}', '{"r": 2}', null]::jsonb[]) from made \g /dev/null
+select is(
+    (pg_stat_get_xact_tuples_updated(o) - :updated, pg_stat_get_xact_tuples_hot_updated(o) - :hot)::text, '(6,6)',
+    'a finish is an update that touches no index')
+from (select 'procrastinate_jobs'::regclass::oid) r(o);
+
+select * from finish();
+rollback;

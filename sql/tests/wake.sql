@@ -1,0 +1,86 @@
+-- Whether a notification arrives needs two sessions; what is sent is seen here: the function is given a path on which a
+-- pg_notify of ours comes before that of PostgreSQL.
+begin;
+select plan(11);
+
+create temp table sent (n serial, channel text, payload text);
+
+create function pg_notify(channel text, payload text)
+returns void
+language sql
+as $function$
+    insert into pg_temp.sent (channel, payload) values (channel, payload)
+$function$;
+
+select set_config('search_path', format('%I, pg_catalog, tap', current_schema()), true) as path \gset
+alter function procrastinate_notify(text, text, bigint) set search_path from current;
+
+select procrastinate_notify('mail', 'job_inserted', 5) \g /dev/null
+select results_eq(
+    'select channel, payload::jsonb from sent order by channel',
+    $$ values ('procrastinate_any_queue_v1',  '{"type": "job_inserted", "job_id": 5}'::jsonb),
+              ('procrastinate_queue_v1#mail', '{"type": "job_inserted", "job_id": 5}'::jsonb) $$,
+    'the listeners of the queue and those of all queues are told');
+
+truncate sent;
+select procrastinate_notify('mail', 'abort_job_requested', 9223372036854775807) \g /dev/null
+select results_eq(
+    'select channel, payload::jsonb from sent order by channel',
+    $$ values ('procrastinate_any_queue_v1',  '{"type": "abort_job_requested", "job_id": 9223372036854775807}'::jsonb),
+              ('procrastinate_queue_v1#mail', '{"type": "abort_job_requested", "job_id": 9223372036854775807}'::jsonb) $$,
+    'a request to abort names the job');
+
+truncate sent;
+select procrastinate_notify(repeat('é', 128), 'job_inserted', 1) \g /dev/null
+select results_eq(
+    'select channel from sent order by channel',
+    $$ values ('procrastinate_any_queue_v1'), ('procrastinate_queue_v1#' || repeat('é', 20)) $$,
+    'a channel is cut to 63 bytes, between two characters');
+
+truncate sent;
+select procrastinate_notify(repeat('q', 40), 'job_inserted', 1), procrastinate_notify(repeat('q', 41), 'job_inserted', 1) \g /dev/null
+select results_eq(
+    $$ select channel, count(*) from sent where channel like '%#%' group by channel $$,
+    $$ values ('procrastinate_queue_v1#' || repeat('q', 40), 2::bigint) $$,
+    'names of 40 bytes are whole, longer ones are cut');
+
+truncate sent;
+select procrastinate_notify('a "b" \ {c}', 'job_inserted', 1) \g /dev/null
+select results_eq(
+    $$ select channel, payload::jsonb ->> 'type' from sent where channel like '%#%' $$,
+    $$ values ('procrastinate_queue_v1#a "b" \ {c}', 'job_inserted') $$,
+    'a queue''s name may hold any characters');
+
+truncate sent;
+set local procrastinate.notify = 'off';
+select procrastinate_notify('mail', 'job_inserted', 1) \g /dev/null
+select is_empty('select * from sent', 'with procrastinate.notify off nobody is told');
+
+set local procrastinate.notify = 'on';
+select procrastinate_notify('mail', 'job_inserted', 1) \g /dev/null
+select is((select count(*) from sent), 2::bigint, 'with procrastinate.notify on they are told');
+
+truncate sent;
+set local procrastinate.notify = '';
+select procrastinate_notify('mail', 'job_inserted', 1) \g /dev/null
+select is((select count(*) from sent), 2::bigint, 'with procrastinate.notify empty they are told');
+
+-- one statement: one notification a queue, for PostgreSQL drops repeats within a transaction
+truncate sent;
+select procrastinate_defer_many('[{"task": "a", "queue": "x"}, {"task": "b", "queue": "x"}, {"task": "a", "queue": "x", "lock": "l"},
+                                  {"task": "a", "queue": "y", "schedule_in": "1 hour"}, {"task": "a", "queue": "z"}]') \g /dev/null
+select results_eq(
+    $$ select distinct channel, payload::jsonb ->> 'type' from sent order by 1 $$,
+    $$ values ('procrastinate_any_queue_v1', 'job_inserted'), ('procrastinate_queue_v1#x', 'job_inserted'), ('procrastinate_queue_v1#z', 'job_inserted') $$,
+    'deferring tells the listeners of queues that got a job to run now');
+select is(
+    (select count(distinct (channel, payload)) from sent), 3::bigint,
+    'the notifications of one statement to one queue are equal, so one is delivered');
+
+truncate sent;
+select procrastinate_defer_many('[{"task": "a", "queue": "x"}, {"task": "b", "queue": "x"}, {"task": "a", "queue": "x", "lock": "k"}]'),
+       procrastinate_defer('a', queue => 'z'), procrastinate_defer('a', queue => 'w', schedule_in => '1 hour') \g /dev/null
+select is_empty('select * from sent', 'nobody is told of a job whose lane has a live token');
+
+select * from finish();
+rollback;
