@@ -1,0 +1,278 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+)
+
+// lane is a stream of calls to the database. After a failed one it pauses for longer and longer.
+type lane struct {
+	inFlight  int
+	tries     int
+	notBefore time.Time
+}
+
+const (
+	firstBackoff = 50 * time.Millisecond
+	maxBackoff   = 5 * time.Second
+	maxBatch     = 1000    // ids in one call
+	maxBatchSize = 8 << 20 // bytes of results and texts in one call
+)
+
+func (l *lane) free(now time.Time, width int) bool {
+	return l.inFlight < width && !now.Before(l.notBefore)
+}
+
+func (l *lane) answered() { l.tries, l.notBefore = 0, time.Time{} }
+
+func (l *lane) backOff(now time.Time) time.Duration {
+	l.tries++
+	wait := backoff(l.tries)
+	l.notBefore = now.Add(wait)
+	return wait
+}
+
+// backoff is the span before the next try: doubling, at most about 5 s, and never the same for two workers.
+func backoff(tries int) time.Duration {
+	wait := min(firstBackoff<<min(tries-1, 10), maxBackoff)
+	return wait/2 + rand.N(wait/2)
+}
+
+// call runs one call in a goroutine and has its answer handled by the shift's own.
+func (s *shift) call(
+	ctx context.Context, l *lane, timeout time.Duration, do func(context.Context) (answer func(error), err error),
+) {
+	l.inFlight++
+	s.calls.Go(func() {
+		if timeout > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, timeout)
+			defer cancel()
+		}
+		answer, err := do(ctx)
+		s.post(func() {
+			l.inFlight--
+			answer(err)
+		})
+	})
+}
+
+// trouble notes that a call failed.
+func (s *shift) trouble(l *lane, name string, err error) {
+	if errors.Is(err, ErrNotRegistered) {
+		s.loseRegistration()
+		return
+	}
+	wait := l.backOff(s.now)
+	s.log.Warn("database call failed", "call", name, "err", err, "retry_in", wait)
+}
+
+// callHot finishes what succeeded and fetches what there is room for, both in one call if it can. Only one of
+// these calls is under way at any time.
+func (s *shift) callHot(ctx context.Context) {
+	if !s.hot.free(s.now, 1) {
+		return
+	}
+	if s.unsure {
+		s.callKeep(ctx)
+		return
+	}
+	room, free := s.room()
+	fetching := room > 0 && !s.stopping && !s.silent && s.doubts == 0 && (len(s.done) > 0 || s.hungry && free > 0)
+	if !fetching && len(s.done) == 0 {
+		return
+	}
+	batch := takeBatch(&s.done)
+	if fetching {
+		s.fetching, s.hungry = true, false
+	}
+	idle := len(s.held) == 0
+	worker, perLock, ids := s.worker, s.config.MaxPerLock, idsOf(batch)
+	results := make([]*string, len(batch))
+	for i, h := range batch {
+		results[i] = h.ending.result
+	}
+	s.call(ctx, &s.hot, callTimeout, func(ctx context.Context) (func(error), error) {
+		var (
+			jobs     []*Job
+			outcomes []outcome
+			err      error
+			name     = "exchange"
+		)
+		switch {
+		case !fetching:
+			name = "finish"
+			outcomes, err = s.queue.finish(ctx, worker, ids, results)
+		case len(batch) == 0:
+			name = "fetch"
+			if s.config.OneShot {
+				_, err = s.queue.tick(ctx)
+			}
+			if err == nil {
+				jobs, err = s.queue.fetch(ctx, worker, room, perLock)
+			}
+		default:
+			jobs, outcomes, err = s.queue.exchange(ctx, worker, ids, results, room, perLock)
+		}
+		return func(err error) {
+			s.fetching = false
+			if err != nil {
+				s.hotFailed(name, batch, fetching, err)
+				return
+			}
+			s.hot.answered()
+			s.accepted(batch, outcomes)
+			if fetching {
+				s.take(jobs, room, idle)
+			}
+		}, err
+	})
+}
+
+func (s *shift) hotFailed(name string, batch []*held, fetching bool, err error) {
+	if fetching {
+		s.hungry = true
+		s.unsure = s.unsure || isUnanswered(err)
+	}
+	if isBadData(err) && len(batch) > 0 {
+		s.alone = append(s.alone, batch...)
+	} else {
+		s.done = append(s.undelivered(batch, err), s.done...)
+	}
+	s.trouble(&s.hot, name, err)
+	if s.config.OneShot && len(s.held) == 0 && !s.lost && !isTransient(err) {
+		s.gaveUp = err
+		s.beginStop()
+	}
+}
+
+// take keeps what a fetch brought, and decides when to look again.
+func (s *shift) take(jobs []*Job, asked int, idle bool) {
+	for _, job := range jobs {
+		if earlier := s.held[job.ID]; earlier != nil {
+			s.supersede(earlier)
+		}
+		h := &held{job: job, since: s.now}
+		s.held[job.ID] = h
+		s.ready = append(s.ready, h)
+	}
+	s.drained = idle && len(jobs) == 0
+	switch {
+	case len(jobs) >= asked:
+		s.hungry = true
+		s.pause = firstPause
+	case len(jobs) > 0:
+		s.pause = firstPause
+	default:
+		s.pause = min(2*s.pause, s.config.PollInterval)
+	}
+	s.lookAt = s.now.Add(s.pause)
+	if s.stopping {
+		s.returnReady(func(*held) bool { return true })
+	}
+}
+
+// callKeep tells the database all that the worker holds, after an answer that never arrived. The rest goes back.
+func (s *shift) callKeep(ctx context.Context) {
+	ids := make([]int64, 0, len(s.held))
+	for id := range s.held {
+		ids = append(ids, id)
+	}
+	worker := s.worker
+	s.call(ctx, &s.hot, callTimeout, func(ctx context.Context) (func(error), error) {
+		outcomes, err := s.queue.keep(ctx, worker, ids)
+		return func(err error) {
+			if err != nil {
+				s.trouble(&s.hot, "keep", err)
+				return
+			}
+			s.hot.answered()
+			s.unsure = false
+			for _, o := range outcomes {
+				if o.what == outcomeBusy {
+					s.unsure = true
+					s.hot.backOff(s.now)
+				} else {
+					s.log.Info("job of a lost answer returned", "job", o.id)
+				}
+			}
+		}, err
+	})
+}
+
+// callSide fails or gives back in batches, one call at a time.
+func (s *shift) callSide(ctx context.Context) {
+	if !s.side.free(s.now, 1) || s.inDoubt() {
+		return
+	}
+	worker := s.worker
+	list, name := &s.failed, "fail"
+	if len(s.failed) == 0 {
+		list, name = &s.back, "return"
+	}
+	batch := takeBatch(list)
+	if len(batch) == 0 {
+		return
+	}
+	failures, ids := failuresOf(batch), idsOf(batch)
+	s.call(ctx, &s.side, callTimeout, func(ctx context.Context) (func(error), error) {
+		var outcomes []outcome
+		var err error
+		if name == "fail" {
+			outcomes, err = s.queue.fail(ctx, worker, failures)
+		} else {
+			outcomes, err = s.queue.giveBack(ctx, worker, ids)
+		}
+		return func(err error) {
+			switch {
+			case err == nil:
+				s.side.answered()
+				s.accepted(batch, outcomes)
+				return
+			case isBadData(err):
+				s.alone = append(s.alone, batch...)
+			default:
+				*list = append(s.undelivered(batch, err), *list...)
+			}
+			s.trouble(&s.side, name, err)
+		}, err
+	})
+}
+
+// takeBatch takes the head of a list, as much as suits one call.
+func takeBatch(list *[]*held) []*held {
+	n, size := 0, 0
+	for _, h := range *list {
+		size += len(h.ending.text)
+		if h.ending.result != nil {
+			size += len(*h.ending.result)
+		}
+		if n == maxBatch || n > 0 && size > maxBatchSize {
+			break
+		}
+		n++
+	}
+	batch := (*list)[:n:n]
+	if *list = (*list)[n:]; len(*list) == 0 {
+		*list = nil
+	}
+	return batch
+}
+
+func idsOf(batch []*held) []int64 {
+	ids := make([]int64, len(batch))
+	for i, h := range batch {
+		ids[i] = h.job.ID
+	}
+	return ids
+}
+
+func failuresOf(batch []*held) []failure {
+	failures := make([]failure, len(batch))
+	for i, h := range batch {
+		failures[i] = failure{h.job.ID, h.ending.text, h.ending.retryIn, h.ending.final}
+	}
+	return failures
+}

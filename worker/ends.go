@@ -1,0 +1,86 @@
+package worker
+
+import "slices"
+
+// accepted lets go of the jobs whose end the database has accepted, or which are no longer held; those whose row
+// is busy are ended again, each in a call of its own that waits for the row.
+func (s *shift) accepted(batch []*held, outcomes []outcome) {
+	what := make(map[int64]string, len(outcomes))
+	for _, o := range outcomes {
+		what[o.id] = o.what
+	}
+	for _, h := range batch {
+		switch what[h.job.ID] {
+		case outcomeBusy:
+			s.alone = append(s.alone, h)
+		case outcomeLost:
+			if h.ending.doubtful { // most likely it ended with the call that was not answered
+				s.log.Info("job end not confirmed", h.job.attrs()...)
+			} else {
+				s.log.Warn("job lost", h.job.attrs()...)
+			}
+			s.drop(h)
+		default:
+			s.drop(h)
+			s.report(h, what[h.job.ID])
+		}
+	}
+}
+
+func (s *shift) drop(h *held) {
+	if h.ending.doubtful && h.ending.kind != succeeded {
+		s.doubts--
+	}
+	h.ending.doubtful = false
+	if s.held[h.job.ID] == h {
+		delete(s.held, h.job.ID)
+	}
+}
+
+// undelivered returns the jobs of a failed call whose end must be asked for again. If the call may have been
+// committed all the same, a job that did not succeed may be todo again, and a fetch may bring it: its old end must
+// never meet the new attempt. So nothing is fetched until such a doubt is resolved.
+func (s *shift) undelivered(batch []*held, err error) []*held {
+	batch = slices.DeleteFunc(batch, func(h *held) bool { return s.held[h.job.ID] != h })
+	if isUnanswered(err) {
+		for _, h := range batch {
+			if !h.ending.doubtful && h.ending.kind != succeeded {
+				s.doubts++
+			}
+			h.ending.doubtful = true
+		}
+	}
+	return batch
+}
+
+// inDoubt: a fetch is under way that may bring a job whose earlier end is in doubt.
+func (s *shift) inDoubt() bool {
+	return s.doubts > 0 && s.fetching
+}
+
+// supersede lets go of a job that a fetch brought anew: its earlier end was accepted.
+func (s *shift) supersede(h *held) {
+	for _, list := range []*[]*held{&s.done, &s.failed, &s.back, &s.alone} {
+		*list = slices.DeleteFunc(*list, func(other *held) bool { return other == h })
+	}
+	if h.running {
+		h.cancel(ErrOutOfTouch)
+	}
+	s.drop(h)
+}
+
+func (s *shift) report(h *held, status string) {
+	attrs := append(h.job.attrs(), "duration", h.ending.took)
+	switch h.ending.kind {
+	case succeeded:
+		s.log.Info("job finished", attrs...)
+	case failed:
+		s.log.Warn("job failed", append(attrs, "status", status, "err", h.ending.text)...)
+	case snoozed:
+		s.log.Info("job snoozed", append(attrs, "wait", h.ending.wait)...)
+	case aborted:
+		s.log.Info("job aborted", attrs...)
+	case returned:
+		s.log.Info("job returned", h.job.attrs()...)
+	}
+}

@@ -1,0 +1,165 @@
+//go:build integration
+
+package migrate_test
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/procrastinate-pg/procrastinate/worker"
+	"github.com/procrastinate-pg/procrastinate/worker/migrate"
+)
+
+func connect(t *testing.T, schema string) *pgx.Conn {
+	t.Helper()
+	url := os.Getenv("DATABASE_URL")
+	if url == "" {
+		t.Fatal("DATABASE_URL is not set")
+	}
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := migrate.Connect(t.Context(), config, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
+}
+
+// newSchema names a schema, and drops it at the end.
+func newSchema(t *testing.T, prefix string) string {
+	schema := prefix + strings.ToLower(rand.Text()[:10])
+	conn := connect(t, "")
+	t.Cleanup(func() {
+		if _, err := conn.Exec(context.Background(), "drop schema if exists "+pgx.Identifier{schema}.Sanitize()+" cascade"); err != nil {
+			t.Error(err)
+		}
+	})
+	return schema
+}
+
+func look(t *testing.T, conn *pgx.Conn) migrate.Status {
+	t.Helper()
+	status, err := migrate.Look(t.Context(), conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return status
+}
+
+// state is all that a migration could change: the catalog's rows of the schema, and when it was installed.
+func state(t *testing.T, conn *pgx.Conn, schema string) (state string) {
+	t.Helper()
+	err := conn.QueryRow(t.Context(), `
+		select concat_ws(' | ',
+		    (select string_agg(c.oid || ':' || c.xmin::text, ',' order by c.oid) from pg_class c where c.relnamespace = n.oid),
+		    (select string_agg(p.oid || ':' || p.xmin::text, ',' order by p.oid) from pg_proc p where p.pronamespace = n.oid),
+		    (select i::text from procrastinate_install i))
+		from pg_namespace n where n.nspname = $1`, schema).Scan(&state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return state
+}
+
+func TestSecondUpChangesNothing(t *testing.T) {
+	schema := newSchema(t, "test_")
+	conn := connect(t, schema)
+	if status := look(t, conn); status.Current() || status.Installed != 0 {
+		t.Errorf("before: %+v", status)
+	}
+	report, err := migrate.Up(t.Context(), conn, schema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	status := look(t, conn)
+	if !report.CreatedSchema || !report.Functions || len(report.Migrations) != status.Available || report.Nothing() {
+		t.Errorf("first: %+v", report)
+	}
+	if !status.Current() || status.Schema != schema || status.Version != worker.Version {
+		t.Errorf("after: %+v", status)
+	}
+	before := state(t, conn, schema)
+	if report, err = migrate.Up(t.Context(), conn, schema); err != nil || !report.Nothing() {
+		t.Errorf("second: %+v, %v", report, err)
+	}
+	if after := state(t, conn, schema); after != before {
+		t.Errorf("the second changed %s to %s", before, after)
+	}
+}
+
+func TestSchemaWhoseNameNeedsQuotes(t *testing.T) {
+	schema := newSchema(t, `we"ird `)
+	conn := connect(t, schema)
+	if _, err := migrate.Up(t.Context(), conn, schema); err != nil {
+		t.Fatal(err)
+	}
+	if status := look(t, conn); !status.Current() || status.Schema != schema {
+		t.Errorf("got %+v", status)
+	}
+}
+
+func TestChangedFunctionsAreInstalledAgain(t *testing.T) {
+	schema := newSchema(t, "test_")
+	conn := connect(t, schema)
+	if _, err := migrate.Up(t.Context(), conn, schema); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `update procrastinate_install set digest = 'other'`); err != nil {
+		t.Fatal(err)
+	}
+	if status := look(t, conn); status.Current() || status.Functions {
+		t.Errorf("status: %+v", status)
+	}
+	report, err := migrate.Up(t.Context(), conn, schema)
+	if err != nil || !report.Functions || len(report.Migrations) != 0 {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}
+
+func TestTwoAtOnce(t *testing.T) {
+	schema := newSchema(t, "test_")
+	var wait sync.WaitGroup
+	reports := make([]migrate.Report, 4)
+	for i := range reports {
+		conn := connect(t, schema)
+		wait.Go(func() {
+			var err error
+			if reports[i], err = migrate.Up(t.Context(), conn, schema); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	worked := 0
+	for _, report := range reports {
+		if !report.Nothing() {
+			worked++
+		}
+	}
+	if worked != 1 {
+		t.Errorf("%d of them found something to do, want one: %+v", worked, reports)
+	}
+}
+
+func TestNewerSchemaIsLeftAlone(t *testing.T) {
+	schema := newSchema(t, "test_")
+	conn := connect(t, schema)
+	if _, err := migrate.Up(t.Context(), conn, schema); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), `update procrastinate_schema_version set version = 999`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := migrate.Up(t.Context(), conn, schema); err == nil || !strings.Contains(err.Error(), "newer than this program") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,273 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// database is the part of *pgxpool.Pool that the queue needs.
+type database interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	BeginTx(ctx context.Context, options pgx.TxOptions) (pgx.Tx, error)
+}
+
+// querier is what a pool and a transaction have in common.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// queue calls the worker protocol: each method is one call of one function.
+type queue struct {
+	db     database
+	prefix string // the quoted schema with its dot, or nothing
+
+	// explicit is set once a fetch or tick was refused for its isolation level: the session's default is another, and
+	// through a pooler it cannot be changed for good, so every further one says READ COMMITTED itself.
+	explicit atomic.Bool
+}
+
+func newQueue(db database, schema string) *queue {
+	q := &queue{db: db}
+	if schema != "" {
+		q.prefix = pgx.Identifier{schema}.Sanitize() + "."
+	}
+	return q
+}
+
+// outcome is what the database says of a job whose end, or giving back, was asked for.
+type outcome struct {
+	id   int64
+	what string
+}
+
+// The outcomes that mean that a job did not end as asked.
+const (
+	outcomeLost = "lost" // no longer held
+	outcomeBusy = "busy" // its row is held by an open transaction
+)
+
+// failure is one failed attempt. Without retryIn the task's policy decides, unless it is final.
+type failure struct {
+	id      int64
+	text    string
+	retryIn *time.Duration
+	final   bool
+}
+
+func (q *queue) version(ctx context.Context) (string, error) {
+	version, err := one(ctx, q, pgx.RowTo[string], `select coalesce(`+q.prefix+`procrastinate_version(), '')`)
+	if isMissing(err) {
+		return "", fmt.Errorf("%w: %w", ErrSchema, err)
+	}
+	return version, err
+}
+
+func (q *queue) register(ctx context.Context, c Config, tasks []string, info map[string]any) (int64, error) {
+	return one(ctx, q, pgx.RowTo[int64],
+		`select `+q.prefix+`procrastinate_register_worker($1::text, $2::text[], $3::text[], $4::interval, $5::jsonb)`,
+		c.Name, c.Queues, tasks, c.StalledAfter, info)
+}
+
+const jobColumns = `id, task_name, queue_name, args, priority, lock, attempt, max_attempts, timeout, ` +
+	`scheduled_at, deferred_at, metadata, outcome`
+
+func (q *queue) fetch(ctx context.Context, worker int64, limit, perLock int) ([]*Job, error) {
+	jobs, _, err := q.claim(ctx,
+		`select `+jobColumns+` from `+q.prefix+`procrastinate_fetch_jobs($1::bigint, $2::integer, $3::integer)`,
+		worker, limit, perLock)
+	return jobs, err
+}
+
+// exchange finishes and fetches in one transaction. The outcomes are of what did not end.
+func (q *queue) exchange(
+	ctx context.Context, worker int64, ids []int64, results []*string, limit, perLock int,
+) ([]*Job, []outcome, error) {
+	return q.claim(ctx,
+		`select `+jobColumns+` from `+q.prefix+
+			`procrastinate_exchange_jobs($1::bigint, $2::bigint[], $3::jsonb[], $4::integer, $5::integer)`,
+		worker, ids, results, limit, perLock)
+}
+
+// finish returns the outcomes of what did not end.
+func (q *queue) finish(ctx context.Context, worker int64, ids []int64, results []*string) ([]outcome, error) {
+	return many(ctx, q, scanOutcome,
+		`select job_id, outcome from `+q.prefix+`procrastinate_finish_jobs($1::bigint, $2::bigint[], $3::jsonb[])`,
+		worker, ids, results)
+}
+
+// fail returns an outcome for each failure: the job's new status, lost or busy.
+func (q *queue) fail(ctx context.Context, worker int64, failures []failure) ([]outcome, error) {
+	ids := make([]int64, len(failures))
+	texts := make([]string, len(failures))
+	waits := make([]*time.Duration, len(failures))
+	finals := make([]bool, len(failures))
+	for i, f := range failures {
+		ids[i], texts[i], waits[i], finals[i] = f.id, f.text, f.retryIn, f.final
+	}
+	return many(ctx, q, scanOutcome,
+		`select job_id, status::text from `+q.prefix+
+			`procrastinate_fail_jobs($1::bigint, $2::bigint[], $3::text[], $4::interval[], $5::boolean[])`,
+		worker, ids, texts, waits, finals)
+}
+
+func (q *queue) snooze(ctx context.Context, worker, job int64, wait time.Duration) (string, error) {
+	return one(ctx, q, pgx.RowTo[string],
+		`select `+q.prefix+`procrastinate_snooze_job($1::bigint, $2::bigint, $3::interval)::text`, worker, job, wait)
+}
+
+func (q *queue) abort(ctx context.Context, worker, job int64, text string) (string, error) {
+	return one(ctx, q, pgx.RowTo[string],
+		`select `+q.prefix+`procrastinate_abort_job($1::bigint, $2::bigint, $3::text)::text`, worker, job, text)
+}
+
+// giveBack returns the outcomes of what could not be given back.
+func (q *queue) giveBack(ctx context.Context, worker int64, ids []int64) ([]outcome, error) {
+	return many(ctx, q, scanOutcome,
+		`select job_id, outcome from `+q.prefix+`procrastinate_return_jobs($1::bigint, $2::bigint[])`, worker, ids)
+}
+
+// keep puts back every job that the database thinks the worker holds, save these.
+func (q *queue) keep(ctx context.Context, worker int64, ids []int64) ([]outcome, error) {
+	return many(ctx, q, scanOutcome,
+		`select job_id, outcome from `+q.prefix+`procrastinate_keep_jobs($1::bigint, $2::bigint[])`, worker, ids)
+}
+
+// beat proves that the worker lives, and returns the held jobs whose abort is requested.
+func (q *queue) beat(ctx context.Context, worker int64) ([]int64, error) {
+	return many(ctx, q, pgx.RowTo[int64], `select * from `+q.prefix+`procrastinate_beat($1::bigint)`, worker)
+}
+
+// tick returns the span until something is due.
+func (q *queue) tick(ctx context.Context) (time.Duration, error) {
+	return one(ctx, q, pgx.RowTo[time.Duration], `select `+q.prefix+`procrastinate_tick()`)
+}
+
+func (q *queue) unregister(ctx context.Context, worker int64) error {
+	_, err := many(ctx, q, scanNothing, `select `+q.prefix+`procrastinate_unregister_worker($1::bigint)`, worker)
+	return err
+}
+
+// claim runs a fetch or an exchange.
+func (q *queue) claim(ctx context.Context, sql string, args ...any) (jobs []*Job, outcomes []outcome, err error) {
+	rows, err := many(ctx, q, scanClaim, sql, args...)
+	for _, row := range rows {
+		if row.what != nil {
+			outcomes = append(outcomes, outcome{row.job.ID, *row.what})
+		} else {
+			jobs = append(jobs, row.job)
+		}
+	}
+	return jobs, outcomes, err
+}
+
+// claimed is a row of a fetch or an exchange: a job to run, or the outcome of one that did not end.
+type claimed struct {
+	job  *Job
+	what *string
+}
+
+func scanClaim(row pgx.CollectableRow) (claimed, error) {
+	var (
+		job                     Job
+		what, task, queue       *string
+		args, metadata          []byte
+		priority, attempt       *int32
+		timeout                 pgtype.Interval
+		scheduledAt, deferredAt pgtype.Timestamptz
+	)
+	err := row.Scan(&job.ID, &task, &queue, &args, &priority, &job.Lock, &attempt, &job.MaxAttempts, &timeout,
+		&scheduledAt, &deferredAt, &metadata, &what)
+	if err != nil {
+		return claimed{}, err
+	}
+	job.Task, job.Queue = deref(task), deref(queue)
+	job.Priority, job.Attempt = deref(priority), deref(attempt)
+	job.Args, job.Metadata = json.RawMessage(args), json.RawMessage(metadata)
+	job.Timeout = spanOf(timeout)
+	job.ScheduledAt, job.DeferredAt = scheduledAt.Time, deferredAt.Time
+	return claimed{&job, what}, nil
+}
+
+func deref[T any](p *T) (value T) {
+	if p != nil {
+		value = *p
+	}
+	return value
+}
+
+// spanOf makes a span of an interval, with 30 days to a month, and at most a year.
+func spanOf(interval pgtype.Interval) time.Duration {
+	if !interval.Valid {
+		return 0
+	}
+	days := min(int64(interval.Months)*30+int64(interval.Days), 366)
+	microseconds := min(interval.Microseconds, maxWait.Microseconds())
+	return clampWait(time.Duration(days)*24*time.Hour + time.Duration(microseconds)*time.Microsecond)
+}
+
+func scanOutcome(row pgx.CollectableRow) (outcome, error) {
+	var o outcome
+	err := row.Scan(&o.id, &o.what)
+	return o, err
+}
+
+func scanNothing(pgx.CollectableRow) (struct{}, error) { return struct{}{}, nil }
+
+// many runs one call under READ COMMITTED and collects its rows.
+func many[T any](ctx context.Context, q *queue, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	if !q.explicit.Load() {
+		values, err := collect(ctx, q.db, scan, sql, args...)
+		if !errors.Is(err, ErrIsolation) {
+			return values, err
+		}
+		q.explicit.Store(true)
+	}
+	tx, err := q.db.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return nil, fmt.Errorf("begin: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // says only that the transaction is over already
+	values, err := collect(ctx, tx, scan, sql, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := tx.Commit(ctx); err != nil {
+		return nil, fmt.Errorf("commit: %w", err)
+	}
+	return values, nil
+}
+
+func collect[T any](ctx context.Context, db querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
+	rows, err := db.Query(ctx, sql, args...)
+	if err != nil {
+		return nil, translate(err)
+	}
+	values, err := pgx.CollectRows(rows, scan)
+	return values, translate(err)
+}
+
+// one is many for a call that returns exactly one row.
+func one[T any](ctx context.Context, q *queue, scan pgx.RowToFunc[T], sql string, args ...any) (value T, err error) {
+	values, err := many(ctx, q, scan, sql, args...)
+	switch {
+	case err != nil:
+		return value, err
+	case len(values) != 1:
+		return value, fmt.Errorf("%d rows instead of one: %s", len(values), sql)
+	default:
+		return values[0], nil
+	}
+}
+
+// channelName cuts a name as PostgreSQL does: at 63 bytes, on a character's boundary.
+func channelName(queue string) string {
+	return cutText("procrastinate_queue_v1#"+strings.ToValidUTF8(queue, ""), 63)
+}

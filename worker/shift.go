@@ -1,0 +1,172 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// protocol is what a shift asks of the database. The queue is the real one.
+type protocol interface {
+	fetch(ctx context.Context, worker int64, limit, perLock int) ([]*Job, error)
+	exchange(ctx context.Context, worker int64, ids []int64, results []*string, limit, perLock int) ([]*Job, []outcome, error)
+	finish(ctx context.Context, worker int64, ids []int64, results []*string) ([]outcome, error)
+	fail(ctx context.Context, worker int64, failures []failure) ([]outcome, error)
+	snooze(ctx context.Context, worker, job int64, wait time.Duration) (string, error)
+	abort(ctx context.Context, worker, job int64, text string) (string, error)
+	giveBack(ctx context.Context, worker int64, ids []int64) ([]outcome, error)
+	keep(ctx context.Context, worker int64, ids []int64) ([]outcome, error)
+	beat(ctx context.Context, worker int64) ([]int64, error)
+	tick(ctx context.Context) (time.Duration, error)
+}
+
+// shift is the time from a registration to its end. One goroutine, that of run, owns all its fields; the others
+// (handlers, calls, the beat, the listener) only post functions to its mailbox. So there is no mutex, and a
+// finished job that comes while a call is under way simply waits for the next: that makes the batches.
+type shift struct {
+	config   Config
+	queue    protocol
+	log      *slog.Logger
+	handlers map[string]Handler
+	unknown  map[string]bool // tasks without a handler that were logged
+	worker   int64           // the registration
+	maxAlone int             // calls in the alone lane at once
+
+	mailbox chan func()
+	closed  chan struct{}  // nobody reads the mailbox any more
+	calls   sync.WaitGroup // calls to the database
+	beatNow chan struct{}
+
+	now       time.Time       // of this step
+	held      map[int64]*held // all that the database thinks it holds, as far as known
+	ready     []*held         // fetched and not started, in the order received
+	active    int             // handlers running
+	locks     map[string]bool // locks whose job is running here
+	cancelled []*held         // running, as far as known, though cancelled
+	usual     time.Duration   // a running mean of how long a handler takes
+
+	done   []*held // succeeded, for the next finish or exchange
+	failed []*held // failed, for the next batch of them
+	back   []*held // to be given back, likewise
+	alone  []*held // to be ended in a call of their own
+
+	hot, side, solo lane
+	fetching        bool // a fetch or an exchange is under way
+	doubts          int  // jobs that may be todo again, for the answer to their end never came
+	unsure          bool // an answer never arrived: keep_jobs must come before the next fetch
+
+	hungry  bool          // there may be something to fetch
+	drained bool          // the last look came when nothing was held, and found nothing
+	pause   time.Duration // until the next look, when nothing wakes the worker
+	lookAt  time.Time
+
+	beatAt time.Time // when the last successful beat was sent
+	silent bool      // it is too long ago: locked jobs may soon run elsewhere
+
+	gaveUp error // why a one-shot worker could not even look for jobs
+
+	stopping, killed, lost   bool
+	stopAt, killAt, settleAt time.Time
+}
+
+// A held job is waiting in ready, then running, then ending until the database has accepted its end.
+type held struct {
+	job       *Job
+	since     time.Time // fetched, then started
+	cancel    context.CancelCauseFunc
+	running   bool
+	ending    ending
+	cancelled time.Time // when its handler was cancelled; zero means not
+}
+
+const (
+	firstPause    = 10 * time.Millisecond // an idle worker's first look after it found something
+	prefetchBelow = 20 * time.Millisecond // handlers quicker than this are worth fetching ahead for
+	maxReadyAge   = time.Second           // then a job fetched ahead is given back
+	callTimeout   = 30 * time.Second
+)
+
+// run works until the worker stops (nil, ErrStuck or ErrUndelivered) or the registration is lost. Handlers and
+// calls get their contexts from ctx, which must outlast both: stop and abort are what ends the shift.
+func (s *shift) run(ctx context.Context, stop, abort <-chan struct{}) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		s.now = time.Now()
+		s.step(ctx)
+		if over, err := s.over(); over {
+			return err
+		}
+		timer.Reset(time.Until(s.next()))
+		select {
+		case f := <-s.mailbox:
+			s.now = time.Now()
+			f()
+		case <-stop:
+			stop = nil
+			s.now = time.Now()
+			s.beginStop()
+		case <-abort:
+			abort = nil
+			s.now = time.Now()
+			s.beginStop()
+			s.kill()
+		case <-timer.C:
+		}
+	}
+}
+
+// post hands a function to the goroutine that owns the shift.
+func (s *shift) post(f func()) {
+	select {
+	case s.mailbox <- f:
+	case <-s.closed:
+	}
+}
+
+// step does whatever the state of things allows now.
+func (s *shift) step(ctx context.Context) {
+	if s.lost {
+		return
+	}
+	s.checkSilence()
+	s.checkStop()
+	s.checkStuck()
+	s.returnStale()
+	s.start(ctx)
+	s.checkOneShot()
+	if !s.fetching && !s.now.Before(s.lookAt) {
+		s.hungry = true
+	}
+	s.callHot(ctx)
+	s.callSide(ctx)
+	s.callAlone(ctx)
+}
+
+// next is when step must look again although nothing happened.
+func (s *shift) next() time.Time {
+	at := s.now.Add(time.Minute)
+	consider := func(t time.Time) {
+		if t.After(s.now) && t.Before(at) {
+			at = t
+		}
+	}
+	if !s.fetching {
+		consider(s.lookAt)
+	}
+	consider(s.beatAt.Add(trusted(s.config.StalledAfter)))
+	consider(s.hot.notBefore)
+	consider(s.side.notBefore)
+	consider(s.solo.notBefore)
+	consider(s.stopAt.Add(s.config.GracefulTimeout))
+	consider(s.killAt.Add(s.config.StuckAfter))
+	consider(s.settleAt.Add(s.deliverFor()))
+	for _, h := range s.ready {
+		consider(h.since.Add(maxReadyAge))
+	}
+	for _, h := range s.cancelled {
+		consider(h.cancelled.Add(s.config.StuckAfter))
+	}
+	return at
+}
