@@ -1,0 +1,85 @@
+//go:build integration
+
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+)
+
+func connect(t *testing.T) (conn *pgx.Conn, schema string) {
+	t.Helper()
+	url := os.Getenv("DATABASE_URL")
+	if url == "" {
+		t.Fatal("DATABASE_URL is not set")
+	}
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	schema = "test_" + strings.ToLower(rand.Text()[:10])
+	t.Cleanup(func() {
+		if _, err := conn.Exec(context.Background(), "drop schema if exists "+schema+" cascade"); err != nil {
+			t.Error(err)
+		}
+		conn.Close(context.Background())
+	})
+	return conn, schema
+}
+
+func TestMigrateThenWork(t *testing.T) {
+	conn, schema := connect(t)
+	environ := append(os.Environ(), "PROCRASTINATE_SCHEMA="+schema)
+	steps := []struct {
+		args []string
+		code int
+		out  string
+	}{
+		{[]string{"worker", "--handler", "x=exec:true", "--one-shot"}, 1, ""},
+		{[]string{"migrate", "--status"}, 1, "functions  missing\n"},
+		{[]string{"migrate"}, 0, "installed functions "},
+		{[]string{"migrate"}, 0, "nothing to do\n"},
+		{[]string{"migrate", "--status"}, 0, ", current\n"},
+	}
+	for _, step := range steps {
+		code, out, errs := runCommand(t, environ, step.args...)
+		if code != step.code || !strings.Contains(out, step.out) {
+			t.Fatalf("%v: got %d, %q, %q; want %d, %q", step.args, code, out, errs, step.code, step.out)
+		}
+	}
+
+	if _, err := conn.Exec(t.Context(), "set search_path = "+schema); err != nil {
+		t.Fatal(err)
+	}
+	_, err := conn.Exec(t.Context(), `
+		select procrastinate_defer('sum', '{"a": 3, "b": 5}');
+		select procrastinate_defer('bad', max_attempts => 5);
+		select procrastinate_defer('other');`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := filepath.Join(t.TempDir(), "sum")
+	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"{\\\"got\\\": $PROCRASTINATE_ARGS}\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := runCommand(t, environ, "worker", "--one-shot", "--log-format", "json",
+		"--handler", "sum=exec:"+script, "--handler", "bad=exec:sh -c 'echo broken >&2; exit 65'")
+	if code != 0 || !strings.Contains(errs, `"msg":"job finished"`) {
+		t.Errorf("got %d, %s", code, errs)
+	}
+	rows, err := conn.Query(t.Context(), `select concat_ws(' ', j.task_name, j.status, j.result, j.error) from procrastinate_jobs j order by j.id`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	want := `sum succeeded {"got": {"a": 3, "b": 5}}; bad failed exit status 65: broken; other todo`
+	if err != nil || strings.Join(got, "; ") != want {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}

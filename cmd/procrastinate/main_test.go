@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/procrastinate-pg/procrastinate/worker"
+	"github.com/procrastinate-pg/procrastinate/worker/exec"
+)
+
+// runCommand runs the program with arguments separated by spaces.
+func runCommand(t *testing.T, environ []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	err := run(t.Context(), args, environ, &out, &errs)
+	return exitCode(err), out.String(), errs.String()
+}
+
+func TestVersion(t *testing.T) {
+	code, out, errs := runCommand(t, []string{"PROCRASTINATE_CONCURRENCY=many"}, "version")
+	if code != 0 || out != worker.Version+"\n" || errs != "" {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+}
+
+func TestWrongUse(t *testing.T) {
+	tests := []struct {
+		name    string
+		environ []string
+		args    []string
+		want    []string
+	}{
+		{"no command", nil, nil, []string{"which command?"}},
+		{"unknown command", nil, []string{"frobnicate"}, []string{`"frobnicate"`}},
+		{"unknown flag", nil, []string{"worker", "--frob"}, []string{"--frob"}},
+		{"argument too many", nil, []string{"migrate", "now"}, []string{`"now"`}},
+		{"flag that does not parse", nil, []string{"worker", "--concurrency", "many"}, []string{"concurrency", "many"}},
+		{"no handler", nil, []string{"worker"}, []string{"no handler"}},
+		{
+			"every handler that does not parse", []string{"PROCRASTINATE_HANDLERS=a\nb=exec:sh 'x\n\nc=ftp:x\nd=exec:\ne=exec:sh\ne=exec:sh\n=exec:sh"},
+			[]string{"worker"},
+			[]string{`"a": not of the form`, `unbalanced '`, `unknown kind "ftp"`, `"d=exec:": no program`, `task "e" has a handler already`, `"=exec:sh": not of`},
+		},
+		{
+			"every fault at once", nil,
+			[]string{"worker", "--handler", "a", "--log-format", "xml", "--log-level", "loud", "--concurrency", "-1"},
+			[]string{`"a"`, "xml", "concurrency -1"},
+		},
+		{
+			"environment that does not parse", []string{"PROCRASTINATE_CONCURRENCY=many", "PROCRASTINATE_POLL_INTERVAL=5"}, []string{"worker"},
+			[]string{"Concurrency", "PollInterval"},
+		},
+		{"database url", nil, []string{"migrate", "--database-url", "postgres://host:port/"}, []string{"cannot parse"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			code, out, errs := runCommand(t, test.environ, test.args...)
+			if code != 2 || out != "" {
+				t.Errorf("got exit code %d and %q, want 2 and nothing", code, out)
+			}
+			for _, want := range test.want {
+				if !strings.Contains(errs, want) {
+					t.Errorf("no %q in:\n%s", want, errs)
+				}
+			}
+		})
+	}
+}
+
+func TestUnreachableDatabaseIsAFailure(t *testing.T) {
+	code, _, errs := runCommand(t, []string{"DATABASE_URL=postgres://x@127.0.0.1:1/x?connect_timeout=1"}, "migrate")
+	if code != 1 || !strings.Contains(errs, "connect") {
+		t.Errorf("got %d, %q; want 1 and why", code, errs)
+	}
+}
+
+func TestFlagsOverrideTheEnvironment(t *testing.T) {
+	options, err := readEnv([]string{
+		"DATABASE_URL=postgres://env/", "PROCRASTINATE_QUEUES=a,b", "PROCRASTINATE_LISTEN=false", "PROCRASTINATE_BEAT_INTERVAL=3s",
+		"PROCRASTINATE_SCHEMA=s", "PROCRASTINATE_HANDLERS=x=exec:sh\ny=exec:sh -c 'a,b'", "PROCRASTINATE_ONE_SHOT=true",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := workerCommand(options, nil)
+	if err := cmd.ParseFlags([]string{"--queue", "c,d", "--queue", "e", "--poll-interval", "1m"}); err != nil {
+		t.Fatal(err)
+	}
+	config := options.Worker
+	if got := strings.Join(config.Queues, " "); got != "c d e" {
+		t.Errorf("queues are %q", got)
+	}
+	if config.PollInterval != time.Minute || config.BeatInterval != 3*time.Second || config.Concurrency != 10 || !config.OneShot || config.Schema != "s" {
+		t.Errorf("got %+v", config)
+	}
+	if options.Own.Listen || len(options.Own.Handlers) != 2 || options.url() != "postgres://env/" {
+		t.Errorf("got %+v", options)
+	}
+	options.databaseFlag = "postgres://flag/"
+	if got := options.url(); got != "postgres://flag/" {
+		t.Errorf("url is %q", got)
+	}
+}
+
+func TestHandlersParse(t *testing.T) {
+	handlers, err := parseHandlers([]string{" a = exec:sh -c 'x=y' ", "b=exec:" + os.Args[0]}, exec.Options{})
+	if err != nil || len(handlers) != 2 || handlers["a"] == nil || handlers["b"] == nil {
+		t.Errorf("got %v, %v", handlers, err)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	aborted := make(chan struct{})
+	ctx, stop := withSignals(t.Context(), func() { close(aborted) })
+	defer stop()
+	send := func() {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send()
+	<-ctx.Done()
+	select {
+	case <-aborted:
+		t.Fatal("the first signal aborted")
+	default:
+	}
+	send()
+	<-aborted
+}
+
+func TestExitCode(t *testing.T) {
+	for want, err := range map[int]error{0: nil, 1: errors.Join(context.Canceled), 2: joinUsage(nil, errors.New("x"))} {
+		if got := exitCode(err); got != want {
+			t.Errorf("%v: got %d, want %d", err, got, want)
+		}
+	}
+}

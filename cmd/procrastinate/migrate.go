@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/procrastinate-pg/procrastinate/worker"
+	"github.com/procrastinate-pg/procrastinate/worker/migrate"
+)
+
+func migrateCommand(options *options) *cobra.Command {
+	var status bool
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Install the tables and functions, or bring them up to date",
+		Long: "Install the tables and functions, or bring them up to date.\n\n" +
+			"Needs a direct connection, not one through a transaction pooler. Safe to run twice, also at once.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withConn(cmd.Context(), options, func(ctx context.Context, conn *pgx.Conn) error {
+				if status {
+					return printStatus(ctx, conn, options.Worker.Schema, cmd.OutOrStdout())
+				}
+				return migrateUp(ctx, conn, options.Worker.Schema, cmd.OutOrStdout())
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&status, "status", false, "print what is installed and change nothing; exit 1 if it is not current")
+	return cmd
+}
+
+func withConn(ctx context.Context, options *options, do func(context.Context, *pgx.Conn) error) error {
+	config, err := options.connConfig()
+	if err != nil {
+		return err
+	}
+	conn, err := migrate.Connect(ctx, config, options.Worker.Schema)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(ctx) // nothing is lost with it
+	}()
+	return do(ctx, conn)
+}
+
+func migrateUp(ctx context.Context, conn *pgx.Conn, schema string, out io.Writer) error {
+	report, err := migrate.Up(ctx, conn, schema)
+	if err != nil {
+		return err
+	}
+	var lines strings.Builder
+	if report.CreatedSchema {
+		fmt.Fprintf(&lines, "created schema %s\n", schema)
+	}
+	for _, name := range report.Migrations {
+		fmt.Fprintf(&lines, "migrated %s\n", name)
+	}
+	if report.Functions {
+		fmt.Fprintf(&lines, "installed functions %s\n", worker.Version)
+	}
+	if report.Nothing() {
+		fmt.Fprintln(&lines, "nothing to do")
+	}
+	_, err = io.WriteString(out, lines.String())
+	return err
+}
+
+func printStatus(ctx context.Context, conn *pgx.Conn, schema string, out io.Writer) error {
+	status, err := migrate.Look(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if schema == "" {
+		schema = status.Schema
+	}
+	functions := "missing"
+	switch {
+	case status.Functions:
+		functions = status.Version + ", current"
+	case status.Version != "":
+		functions = status.Version + ", not current"
+	}
+	_, err = fmt.Fprintf(out, "schema     %s\nmigrations %d of %d\nfunctions  %s\n",
+		schema, status.Installed, status.Available, functions)
+	if err == nil && !status.Current() {
+		err = errNotCurrent
+	}
+	return err
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"github.com/procrastinate-pg/procrastinate/worker"
+	"github.com/procrastinate-pg/procrastinate/worker/exec"
+)
+
+func workerCommand(options *options, environ []string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run jobs with the given handlers",
+		Long: "Run jobs with the given handlers.\n\n" +
+			"A handler is a task and what runs it: --handler 'resize=exec:/usr/bin/resize --fast'. The program gets the job as\n" +
+			"JSON on stdin. Exit status 0 is done (stdout, if it is JSON, is the result), 75 asks for another attempt, 65 fails\n" +
+			"for good, any other is a failure.\n\n" +
+			"Every flag has a variable: --poll-interval is PROCRASTINATE_POLL_INTERVAL; --handler is PROCRASTINATE_HANDLERS, one\n" +
+			"a line; --queue is PROCRASTINATE_QUEUES. The first SIGTERM or SIGINT stops fetching and lets handlers finish, the\n" +
+			"second cancels them.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runWorker(cmd.Context(), options, environ, cmd.ErrOrStderr())
+		},
+	}
+	config, own := &options.Worker, &options.Own
+	flags := cmd.Flags()
+	flags.StringSliceVar(&config.Queues, "queue", config.Queues, "queues to fetch from, repeatable (default: all)")
+	flags.StringArrayVar(&own.Handlers, "handler", own.Handlers, "task=exec:program arg…, repeatable")
+	flags.IntVar(&config.Concurrency, "concurrency", config.Concurrency, "how many handlers run at once")
+	flags.IntVar(&config.MaxPerLock, "max-per-lock", config.MaxPerLock, "how many jobs of one lock to fetch at once (default 1)")
+	flags.DurationVar(&config.PollInterval, "poll-interval", config.PollInterval, "how long to sleep when no notification comes (default 5s)")
+	flags.BoolVar(&own.Listen, "listen", own.Listen, "wait for notifications on a connection of its own")
+	flags.DurationVar(&config.BeatInterval, "beat-interval", config.BeatInterval, "how often to prove that the worker lives (default 10s)")
+	flags.DurationVar(&config.StalledAfter, "stalled-after", config.StalledAfter, "how long it may be silent before others get its jobs (default 30s)")
+	flags.DurationVar(&config.GracefulTimeout, "graceful-timeout", config.GracefulTimeout, "how long to wait for handlers when stopping (default 30s)")
+	flags.StringVar(&config.Name, "name", config.Name, "what people see in the database (default: host and process id)")
+	flags.BoolVar(&config.OneShot, "one-shot", config.OneShot, "run what is runnable, then exit")
+	flags.StringVar(&own.LogFormat, "log-format", own.LogFormat, "text or json")
+	flags.StringVar(&own.LogLevel, "log-level", own.LogLevel, "debug, info, warn or error")
+	return cmd
+}
+
+func runWorker(ctx context.Context, options *options, environ []string, stderr io.Writer) error {
+	config := options.Worker
+	config.DisableListen = !options.Own.Listen
+	config.Queues = nonEmpty(config.Queues)
+	logger, logErr := newLogger(stderr, options.Own.LogFormat, options.Own.LogLevel)
+	config.Logger = logger
+	handlers, handlersErr := parseHandlers(options.Own.Handlers, exec.Options{Environ: environ, Logger: logger})
+	if err := joinUsage(logErr, handlersErr, config.Validate()); err != nil {
+		return err
+	}
+	poolConfig, err := options.poolConfig()
+	if err != nil {
+		return err
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	if err != nil {
+		return fmt.Errorf("open pool: %w", err)
+	}
+	defer pool.Close()
+	w, err := worker.New(pool, config)
+	if err != nil {
+		return usageError{err}
+	}
+	for task, handler := range handlers {
+		w.Handle(task, handler)
+	}
+	ctx, cancel := withSignals(ctx, w.Abort)
+	defer cancel()
+	return w.Run(ctx)
+}
+
+// withSignals ends the context at the first SIGTERM or SIGINT and calls abort at the second; a third ends the
+// process as if nobody cared. The returned function waits for its goroutine.
+func withSignals(ctx context.Context, abort func()) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, os.Interrupt)
+	over, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for _, act := range []func(){cancel, abort} {
+			select {
+			case <-signals:
+				act()
+			case <-over:
+				return
+			}
+		}
+		signal.Stop(signals)
+	}()
+	return ctx, func() {
+		signal.Stop(signals)
+		close(over)
+		<-stopped
+		cancel()
+	}
+}
+
+// newLogger makes a logger, and a silent one with an error for each part that is not known.
+func newLogger(out io.Writer, format, level string) (*slog.Logger, error) {
+	var parsed slog.Level
+	var levelErr error
+	if parsed.UnmarshalText([]byte(level)) != nil {
+		levelErr = fmt.Errorf("log level %q is not debug, info, warn or error", level)
+	}
+	options := &slog.HandlerOptions{Level: parsed}
+	switch strings.ToLower(format) {
+	case "text":
+		return slog.New(slog.NewTextHandler(out, options)), levelErr
+	case "json":
+		return slog.New(slog.NewJSONHandler(out, options)), levelErr
+	default:
+		return slog.New(slog.DiscardHandler), errors.Join(levelErr, fmt.Errorf("log format %q is not text or json", format))
+	}
+}
