@@ -1,0 +1,67 @@
+# Every target works in a fresh clone on a machine that has Go and apt only.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# On a server of the user's, tests keep to a schema of their own.
+ifndef SCHEMA
+ifdef DATABASE_URL
+SCHEMA := procrastinate_test_$(shell echo $$PPID)
+else
+SCHEMA := public
+endif
+endif
+export SCHEMA
+
+# go run outside git, or in a folder of another user's, cannot ask git.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
+# Go turns cgo off where there is no C compiler, which the race detector needs.
+RACE = $(shell go env CGO_ENABLED | sed -n 's/^1$$/-race/p')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-sql test-go check lint build deps clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@echo
+	@echo 'Tests and demo start a throw-away PostgreSQL. With DATABASE_URL set they use that server,'
+	@echo 'in schemas of their own that are dropped at the end (procrastinate_test_N, _demo_N).'
+	@echo 'make test SCHEMA=q installs everything in schema q (default without DATABASE_URL: public).'
+
+demo: ## Watch real jobs: a sum, orders and a rollback, words counted, a worker killed
+	@echo '==> build bin/procrastinate, and install PostgreSQL if it is missing'
+	@$(MAKE) build
+	@scripts/install-deps server
+	@scripts/demo
+
+# The targets inside find DATABASE_URL set, and start no cluster of their own.
+test: build deps ## Run all tests: pgTAP, then Go unit and integration tests
+	@scripts/with-postgres bash -c '$(MAKE) test-sql && $(MAKE) test-go'
+
+test-sql: build deps ## Run the pgTAP tests only
+	@scripts/with-postgres scripts/test-sql "$$SCHEMA"
+
+test-go: deps ## Run the Go tests only
+	@scripts/with-postgres go test $(RACE) -count=1 -timeout 3m -tags integration ./...
+
+check: lint ## Run what CI runs: lint, then test
+	@$(MAKE) test
+
+lint: ## Run gofmt, go vet and staticcheck
+	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }
+	@go vet ./...
+	@go vet -tags integration ./...
+	@go run $(STATICCHECK) ./...
+	@go run $(STATICCHECK) -tags integration ./...
+
+build: ## Build bin/procrastinate
+	@go build -o bin/procrastinate ./cmd/procrastinate
+
+deps: ## Install what is missing of PostgreSQL, pgTAP, pg_prove and plpgsql_check
+	@scripts/install-deps
+
+clean: ## Remove what was built
+	@rm -rf bin
