@@ -4,16 +4,13 @@ package sql_test
 
 import (
 	"context"
-	"crypto/rand"
-	"os"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/procrastinate-pg/procrastinate/worker/migrate"
+	"github.com/procrastinate-pg/procrastinate/internal/testdb"
 )
 
 // session is one connection, its search_path a schema of the test's own. A test is one goroutine with several
@@ -26,46 +23,22 @@ type session struct {
 	id     int64 // of its worker
 }
 
-// install makes the schema and its first session. The schema is dropped at the end.
+// install makes the schema, dropped at the end, and the first session in it.
 func install(t *testing.T) *session {
 	t.Helper()
-	s := connect(t, "race_"+strings.ToLower(rand.Text()[:10]))
-	if _, err := migrate.Up(t.Context(), s.conn, s.schema); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		dropper := connect(t, "")
-		if _, err := dropper.conn.Exec(context.Background(), `drop schema `+s.schema+` cascade`); err != nil {
-			t.Error(err)
-		}
-		_ = dropper.conn.Close(context.Background())
-	})
-	return s
+	return connect(t, testdb.Installed(t))
 }
 
 func connect(t *testing.T, schema string) *session {
 	t.Helper()
-	url := os.Getenv("DATABASE_URL")
-	if url == "" {
-		t.Fatal("DATABASE_URL is not set")
-	}
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := migrate.Connect(context.Background(), config, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
+	conn := testdb.Connect(t, schema)
 	return &session{t: t, conn: conn, schema: schema, pid: conn.PgConn().PID()}
 }
 
-// session opens another one. It is closed before the schema is dropped.
+// session opens another one.
 func (s *session) session() *session {
 	s.t.Helper()
-	other := connect(s.t, s.schema)
-	s.t.Cleanup(func() { _ = other.conn.Close(context.Background()) })
-	return other
+	return connect(s.t, s.schema)
 }
 
 func (s *session) do(sql string, args ...any) {
@@ -114,7 +87,6 @@ func (s *session) worker() int64 {
 func (s *session) waits() {
 	s.t.Helper()
 	watcher := connect(s.t, "")
-	defer watcher.conn.Close(context.Background())
 	deadline := time.Now().Add(20 * time.Second)
 	for watcher.value(`select a.wait_event_type from pg_stat_activity a where a.pid = $1`, s.pid) != "Lock" {
 		if time.Now().After(deadline) {

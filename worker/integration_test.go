@@ -4,11 +4,9 @@ package worker_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -17,8 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/procrastinate-pg/procrastinate/internal/testdb"
 	"github.com/procrastinate-pg/procrastinate/worker"
-	"github.com/procrastinate-pg/procrastinate/worker/migrate"
 )
 
 // site is a schema of its own with everything installed, dropped at the end.
@@ -30,18 +28,10 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
+	s := &site{t: t, schema: testdb.Installed(t)}
 	config := poolConfig(t)
-	s := &site{t: t, schema: "test_" + strings.ToLower(rand.Text()[:10])}
-	t.Cleanup(s.drop)
-	conn, err := migrate.Connect(t.Context(), config.ConnConfig, s.schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(context.Background())
-	if _, err := migrate.Up(t.Context(), conn, s.schema); err != nil {
-		t.Fatal(err)
-	}
 	config.ConnConfig.RuntimeParams["search_path"] = pgx.Identifier{s.schema}.Sanitize()
+	var err error
 	if s.pool, err = pgxpool.NewWithConfig(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
@@ -51,27 +41,11 @@ func newSite(t *testing.T) *site {
 
 func poolConfig(t *testing.T) *pgxpool.Config {
 	t.Helper()
-	url := os.Getenv("DATABASE_URL")
-	if url == "" {
-		t.Fatal("DATABASE_URL is not set")
-	}
-	config, err := pgxpool.ParseConfig(url)
+	config, err := pgxpool.ParseConfig(testdb.URL(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return config
-}
-
-func (s *site) drop() {
-	conn, err := pgx.ConnectConfig(context.Background(), poolConfig(s.t).ConnConfig)
-	if err != nil {
-		s.t.Error(err)
-		return
-	}
-	defer conn.Close(context.Background())
-	if _, err := conn.Exec(context.Background(), "drop schema if exists "+pgx.Identifier{s.schema}.Sanitize()+" cascade"); err != nil {
-		s.t.Error(err)
-	}
 }
 
 func (s *site) query(sql string, args ...any) (value string) {

@@ -3,38 +3,19 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/procrastinate-pg/procrastinate/internal/testdb"
 )
 
-func connect(t *testing.T) (conn *pgx.Conn, schema string) {
-	t.Helper()
-	url := os.Getenv("DATABASE_URL")
-	if url == "" {
-		t.Fatal("DATABASE_URL is not set")
-	}
-	conn, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	schema = "test_" + strings.ToLower(rand.Text()[:10])
-	t.Cleanup(func() {
-		if _, err := conn.Exec(context.Background(), "drop schema if exists "+schema+" cascade"); err != nil {
-			t.Error(err)
-		}
-		conn.Close(context.Background())
-	})
-	return conn, schema
-}
-
 func TestMigrateThenWork(t *testing.T) {
-	conn, schema := connect(t)
+	schema := testdb.Schema(t, "test_")
+	conn := testdb.Connect(t, "")
 	environ := append(os.Environ(), "PROCRASTINATE_SCHEMA="+schema)
 	steps := []struct {
 		args []string

@@ -3,48 +3,16 @@
 package migrate_test
 
 import (
-	"context"
-	"crypto/rand"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/procrastinate-pg/procrastinate/internal/testdb"
 	"github.com/procrastinate-pg/procrastinate/worker"
 	"github.com/procrastinate-pg/procrastinate/worker/migrate"
 )
-
-func connect(t *testing.T, schema string) *pgx.Conn {
-	t.Helper()
-	url := os.Getenv("DATABASE_URL")
-	if url == "" {
-		t.Fatal("DATABASE_URL is not set")
-	}
-	config, err := pgx.ParseConfig(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := migrate.Connect(t.Context(), config, schema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close(context.Background()) })
-	return conn
-}
-
-// newSchema names a schema, and drops it at the end.
-func newSchema(t *testing.T, prefix string) string {
-	schema := prefix + strings.ToLower(rand.Text()[:10])
-	conn := connect(t, "")
-	t.Cleanup(func() {
-		if _, err := conn.Exec(context.Background(), "drop schema if exists "+pgx.Identifier{schema}.Sanitize()+" cascade"); err != nil {
-			t.Error(err)
-		}
-	})
-	return schema
-}
 
 func look(t *testing.T, conn *pgx.Conn) migrate.Status {
 	t.Helper()
@@ -71,8 +39,8 @@ func state(t *testing.T, conn *pgx.Conn, schema string) (state string) {
 }
 
 func TestSecondUpChangesNothing(t *testing.T) {
-	schema := newSchema(t, "test_")
-	conn := connect(t, schema)
+	schema := testdb.Schema(t, "test_")
+	conn := testdb.Connect(t, schema)
 	if status := look(t, conn); status.Current() || status.Installed != 0 {
 		t.Errorf("before: %+v", status)
 	}
@@ -97,8 +65,8 @@ func TestSecondUpChangesNothing(t *testing.T) {
 }
 
 func TestSchemaWhoseNameNeedsQuotes(t *testing.T) {
-	schema := newSchema(t, `we"ird `)
-	conn := connect(t, schema)
+	schema := testdb.Schema(t, `we"ird `)
+	conn := testdb.Connect(t, schema)
 	if _, err := migrate.Up(t.Context(), conn, schema); err != nil {
 		t.Fatal(err)
 	}
@@ -108,8 +76,8 @@ func TestSchemaWhoseNameNeedsQuotes(t *testing.T) {
 }
 
 func TestChangedFunctionsAreInstalledAgain(t *testing.T) {
-	schema := newSchema(t, "test_")
-	conn := connect(t, schema)
+	schema := testdb.Schema(t, "test_")
+	conn := testdb.Connect(t, schema)
 	if _, err := migrate.Up(t.Context(), conn, schema); err != nil {
 		t.Fatal(err)
 	}
@@ -126,11 +94,11 @@ func TestChangedFunctionsAreInstalledAgain(t *testing.T) {
 }
 
 func TestTwoAtOnce(t *testing.T) {
-	schema := newSchema(t, "test_")
+	schema := testdb.Schema(t, "test_")
 	var wait sync.WaitGroup
 	reports := make([]migrate.Report, 4)
 	for i := range reports {
-		conn := connect(t, schema)
+		conn := testdb.Connect(t, schema)
 		wait.Go(func() {
 			var err error
 			if reports[i], err = migrate.Up(t.Context(), conn, schema); err != nil {
@@ -151,8 +119,8 @@ func TestTwoAtOnce(t *testing.T) {
 }
 
 func TestNewerSchemaIsLeftAlone(t *testing.T) {
-	schema := newSchema(t, "test_")
-	conn := connect(t, schema)
+	schema := testdb.Schema(t, "test_")
+	conn := testdb.Connect(t, schema)
 	if _, err := migrate.Up(t.Context(), conn, schema); err != nil {
 		t.Fatal(err)
 	}
