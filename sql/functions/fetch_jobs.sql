@@ -39,6 +39,25 @@ $function$;
 comment on function procrastinate_sweep_lane(procrastinate_heads) is
     'Drop useless tokens among the first thousand of a lane; returns how many.';
 
+create or replace function procrastinate_fetch_refused(p_max_jobs integer, p_max_per_lock integer)
+returns void
+language plpgsql
+stable
+set search_path from current
+as $function$
+begin
+    if p_max_jobs is null or p_max_jobs < 1 then
+        raise exception 'invalid max_jobs: %', coalesce(p_max_jobs::text, 'NULL') using errcode = 'PJ001', detail = 'At least 1 is accepted.';
+    elsif p_max_per_lock is null or p_max_per_lock < 1 then
+        raise exception 'invalid max_per_lock: %', coalesce(p_max_per_lock::text, 'NULL') using errcode = 'PJ001', detail = 'At least 1 is accepted.';
+    end if;
+    raise exception 'fetching needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
+        using errcode = 'PJ009', detail = 'Whether a lock is free can only be seen in a snapshot taken after it was got.';
+end;
+$function$;
+
+comment on function procrastinate_fetch_refused(integer, integer) is 'Raises PJ001 for an argument of fetch, else PJ009.';
+
 -- The lanes are read once, best first: the hand-over lane, then by priority, those that were given back before the others,
 -- then in the order in which their first jobs became ready. Inside a lane no token is skipped by a worker's filter, for the
 -- filters choose lanes.
@@ -74,15 +93,8 @@ declare
     v_again      boolean;
     v_own        boolean;
 begin
-    if max_jobs is null or max_jobs < 1 then
-        raise exception 'invalid max_jobs: %', coalesce(max_jobs::text, 'NULL') using errcode = 'PJ001', detail = 'At least 1 is accepted.';
-    end if;
-    if max_per_lock is null or max_per_lock < 1 then
-        raise exception 'invalid max_per_lock: %', coalesce(max_per_lock::text, 'NULL') using errcode = 'PJ001', detail = 'At least 1 is accepted.';
-    end if;
-    if current_setting('transaction_isolation') <> 'read committed' then
-        raise exception 'fetching needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
-            using errcode = 'PJ009', detail = 'Whether a lock is free can only be seen in a snapshot taken after it was got.';
+    if (max_jobs >= 1 and max_per_lock >= 1 and current_setting('transaction_isolation') = 'read committed') is not true then
+        perform procrastinate_fetch_refused(max_jobs, max_per_lock);
     end if;
 
     -- first of all tables, as in tick and repair: whoever holds a token may still want jobs, and repair keeps both from writers

@@ -82,25 +82,32 @@ $function$;
 comment on function procrastinate_succeed(bigint, bigint[], jsonb[]) is
     'End jobs with success; returns those that did not: lost or busy.';
 
--- A worker that was removed is told so even when its jobs were not taken back yet.
-create or replace function procrastinate_check_held(p_worker_id bigint, p_job_ids bigint[])
+-- A worker that was removed is told so even when its jobs were not taken back yet. One test for all, for each is prepared
+-- anew in every transaction; what is wrong is looked for only then.
+create or replace function procrastinate_check_held(p_worker_id bigint, p_job_ids bigint[], p_results jsonb[] default null)
 returns void
 language plpgsql
 stable
 set search_path from current
 as $function$
 begin
-    if p_job_ids is null or array_position(p_job_ids, null) is not null then
+    if array_position(p_job_ids, null) is null
+        and coalesce(cardinality(p_results), cardinality(p_job_ids)) = cardinality(p_job_ids)
+        and exists (select from procrastinate_workers w where w.id = p_worker_id)
+    then
+        return;
+    elsif p_job_ids is null or array_position(p_job_ids, null) is not null then
         raise exception 'invalid job_ids: NULL' using errcode = 'PJ001';
+    elsif cardinality(p_results) <> cardinality(p_job_ids) then
+        raise exception 'invalid results: % for % jobs', cardinality(p_results), cardinality(p_job_ids)
+            using errcode = 'PJ001', detail = 'One for each job is accepted, or NULL for none at all.';
     end if;
-    if p_worker_id is null or not exists (select from procrastinate_workers w where w.id = p_worker_id) then
-        perform procrastinate_no_such_worker(p_worker_id);
-    end if;
+    perform procrastinate_no_such_worker(p_worker_id);
 end;
 $function$;
 
-comment on function procrastinate_check_held(bigint, bigint[]) is
-    'Raises PJ001 unless a worker and job ids are given, PJ003 unless the worker is registered.';
+comment on function procrastinate_check_held(bigint, bigint[], jsonb[]) is
+    'Raises PJ001 unless a worker and job ids are given, and a result for each job or none at all; PJ003 unless the worker is registered.';
 
 -- One job alone is waited for, when somebody has its row: nobody else's end waits behind it.
 create or replace function procrastinate_wait_for(p_worker_id bigint, p_job_ids bigint[])
@@ -119,22 +126,6 @@ $function$;
 comment on function procrastinate_wait_for(bigint, bigint[]) is
     'With one job, wait until its row can be had; with more, do nothing.';
 
-create or replace function procrastinate_check_results(p_job_ids bigint[], p_results jsonb[])
-returns void
-language plpgsql
-immutable
-set search_path from current
-as $function$
-begin
-    if cardinality(p_results) <> cardinality(p_job_ids) then
-        raise exception 'invalid results: % for % jobs', cardinality(p_results), cardinality(p_job_ids)
-            using errcode = 'PJ001', detail = 'One for each job is accepted, or NULL for none at all.';
-    end if;
-end;
-$function$;
-
-comment on function procrastinate_check_results(bigint[], jsonb[]) is 'Raises PJ001 unless there is a result for each job, or none at all.';
-
 create or replace function procrastinate_finish_jobs(worker_id bigint, job_ids bigint[], results jsonb[] default null)
 returns table (job_id bigint, outcome text)
 language plpgsql
@@ -151,8 +142,7 @@ as $function$
 declare
     v_left record;
 begin
-    perform procrastinate_check_held(worker_id, job_ids);
-    perform procrastinate_check_results(job_ids, results);
+    perform procrastinate_check_held(worker_id, job_ids, results);
     for v_left in select * from procrastinate_succeed(worker_id, job_ids, results) loop
         if v_left.outcome = 'busy' and cardinality(job_ids) = 1 then
             perform procrastinate_wait_for(worker_id, job_ids);
@@ -192,8 +182,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 begin
-    perform procrastinate_check_held(worker_id, job_ids);
-    perform procrastinate_check_results(job_ids, results);
+    perform procrastinate_check_held(worker_id, job_ids, results);
     return query
     select
         s.job_id, null::text, null::text, null::jsonb, null::integer, null::text, null::integer, null::integer, null::interval,
