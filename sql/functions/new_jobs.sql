@@ -24,8 +24,8 @@ $function$;
 comment on function procrastinate_fill_template(text, jsonb) is
     'The template with each {name} replaced by that argument. Raises PJ008 for one that is absent or null.';
 
--- A loop with one expression, for that is what the single job of most calls is checked by fastest: a query, or an
--- expression for each rule, is prepared anew in every transaction.
+-- A loop with one small expression, for that is what the single job of most calls is checked by fastest: a query, or an
+-- expression for each rule, is prepared anew in every transaction. It finds what is wrong; how to say it is looked up after.
 create or replace function procrastinate_check_new_jobs(p_jobs procrastinate_new_job[])
 returns void
 language plpgsql
@@ -38,29 +38,34 @@ declare
 begin
     foreach v_job in array p_jobs loop
         v_fault := case
-            when v_job.task_name is null then 'task: NULL'
-            when char_length(v_job.task_name) not between 1 and 128
-                then format('task: %s characters, 1 to 128 are accepted', char_length(v_job.task_name))
-            when char_length(v_job.queue_name) not between 1 and 128
-                then format('queue: %s characters, 1 to 128 are accepted', char_length(v_job.queue_name))
+            when (char_length(v_job.task_name) between 1 and 128) is not true then 'task'
+            when char_length(v_job.queue_name) not between 1 and 128 then 'queue'
             when jsonb_typeof(v_job.args) <> 'object' then 'args'
-            when octet_length(v_job.lock) > 1024 then format('lock: %s bytes, at most 1024 are accepted', octet_length(v_job.lock))
-            when octet_length(v_job.queueing_lock) > 1024
-                then format('queueing_lock: %s bytes, at most 1024 are accepted', octet_length(v_job.queueing_lock))
-            when not isfinite(v_job.scheduled_at) then format('schedule_at: %s', v_job.scheduled_at)
-            when v_job.max_attempts < 1 then format('max_attempts: %s, a job runs at least once', v_job.max_attempts)
-            when v_job.timeout < '1 ms' or v_job.timeout > '100 years'
-                then format('timeout: %s, from 1 ms to 100 years are accepted', v_job.timeout)
-            when v_job.on_conflict not in ('error', 'skip', 'replace', 'update')
-                then format('on_conflict: %s, accepted are error, skip, replace and update', v_job.on_conflict)
-            when jsonb_typeof(v_job.metadata) <> 'object' then format('metadata: a JSON %s, not an object', jsonb_typeof(v_job.metadata))
+            when octet_length(v_job.lock) > 1024 then 'lock'
+            when octet_length(v_job.queueing_lock) > 1024 then 'queueing_lock'
+            when not isfinite(v_job.scheduled_at) then 'schedule_at'
+            when v_job.max_attempts < 1 then 'max_attempts'
+            when v_job.timeout < '1 ms' or v_job.timeout > '100 years' then 'timeout'
+            when v_job.on_conflict not in ('error', 'skip', 'replace', 'update') then 'on_conflict'
+            when jsonb_typeof(v_job.metadata) <> 'object' then 'metadata'
         end;
+        continue when v_fault is null;
         if v_fault = 'args' then
             raise exception 'args of task % are a JSON %, not an object', v_job.task_name, jsonb_typeof(v_job.args)
                 using errcode = 'PJ008', hint = 'Arguments are given by name: {"to": "a@b.c"}.';
-        elsif v_fault is not null then
-            raise exception 'invalid %', v_fault using errcode = 'PJ001', detail = 'Nothing was deferred.';
         end if;
+        raise exception 'invalid %: %', v_fault, case v_fault
+                when 'task' then coalesce(char_length(v_job.task_name) || ' characters, 1 to 128 are accepted', 'NULL')
+                when 'queue' then char_length(v_job.queue_name) || ' characters, 1 to 128 are accepted'
+                when 'lock' then octet_length(v_job.lock) || ' bytes, at most 1024 are accepted'
+                when 'queueing_lock' then octet_length(v_job.queueing_lock) || ' bytes, at most 1024 are accepted'
+                when 'schedule_at' then v_job.scheduled_at::text
+                when 'max_attempts' then v_job.max_attempts || ', a job runs at least once'
+                when 'timeout' then v_job.timeout || ', from 1 ms to 100 years are accepted'
+                when 'on_conflict' then v_job.on_conflict || ', accepted are error, skip, replace and update'
+                when 'metadata' then 'a JSON ' || jsonb_typeof(v_job.metadata) || ', not an object'
+            end
+            using errcode = 'PJ001', detail = 'Nothing was deferred.';
     end loop;
 end;
 $function$;
