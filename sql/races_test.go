@@ -107,6 +107,38 @@ func TestExchangeLeavesTheTokenOfItsOwnFinish(t *testing.T) {
 	db.wantHealthy()
 }
 
+// What the exchange sees as head is another one by the time it commits; meanwhile a fetch drops all other tokens.
+func TestExchangeLeavesItsTokenThoughTheHeadHasAnotherHint(t *testing.T) {
+	db := install(t)
+	one, two, three := db.session(), db.session(), db.session()
+	db.do(`select count(procrastinate_defer('t', lock => 'l')) from generate_series(1, 3)`)
+	one.want(`1`, fetched(one.worker(), 1))
+	three.do(`begin`)
+	three.do(`select procrastinate_cancel_job(2)`)
+	one.do(`begin`)
+	one.want(``, `select string_agg(x.id::text, ',') from procrastinate_exchange_jobs($1, '{1}', null, 9) x`, one.id)
+	three.do(`commit`)
+	two.want(``, fetched(two.worker(), 9))
+	one.do(`commit`)
+	two.want(`3`, fetched(two.id, 9))
+	db.wantHealthy()
+}
+
+func TestExchangeLeavesItsTokenThoughItPassedTheLockOn(t *testing.T) {
+	db := install(t)
+	one, two := db.session(), db.session()
+	db.do(`select count(procrastinate_defer('t', lock => 'l', queue => q)) from unnest('{a,b}'::text[]) q`)
+	one.want(`1`, fetched(one.worker(), 1))
+	db.do(`select procrastinate_pause_queue('b')`)
+	one.do(`begin`)
+	one.want(``, `select string_agg(x.id::text, ',') from procrastinate_exchange_jobs($1, '{1}', null, 9) x`, one.id)
+	db.do(`select procrastinate_defer('t', lock => 'l', queue => 'a', priority => 5)`)
+	two.want(``, fetched(two.worker(), 9))
+	one.do(`commit`)
+	two.want(`3`, fetched(two.id, 9))
+	db.wantHealthy()
+}
+
 func TestKeepJobsWaitsForAFetchOnItsWay(t *testing.T) {
 	db := install(t)
 	one, two := db.session(), db.session()

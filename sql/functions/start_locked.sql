@@ -9,9 +9,9 @@
 -- A body that changed between that snapshot and our lock on it is left alone (xmin): the statement would see the job as it
 -- is now, but its place in the lock queue as it was then, start it without holding the lock, and so let a second one start.
 --
--- A token that our own transaction wrote (it ended a holder, then came here) is dropped only against a start or another
--- hint. That nobody waits in our snapshot is not enough: until we commit all others see the lock held, drop the token
--- of whoever enters it, and count on ours.
+-- A token that our own transaction wrote (it ended a holder, then came here) is dropped only against a start. Nothing else
+-- is enough, neither that nobody waits nor a hint for the head: until we commit all others see the lock held, drop the
+-- tokens of whoever enters or leaves it, and count on ours.
 --
 -- Of each key at most p_max_per_lock jobs are started, from the head on without a gap. The head is started only if it
 -- is for this worker and nothing of better priority may wait; else the key's token goes to the head's lane.
@@ -86,7 +86,7 @@ begin
             for update of x skip locked
         ) j
     ), chosen as materialized (         -- the first of every key before the second of any: each key that we took gets its turn
-        select r.place, r.id, r.queueing_lock
+        select r.key, r.place, r.id, r.queueing_lock
         from (
             select
                 b.*,
@@ -98,7 +98,7 @@ begin
     ), dropped as (
         delete from procrastinate_tokens t
         where t.ctid = any (v_tokens)
-          and (t.xid <> pg_current_xact_id() or t.id in (select h.key from head h))
+          and (t.xid <> pg_current_xact_id() or t.id in (select c.key from chosen c))
     ), lease as (
         insert into procrastinate_leases (worker_id, job_ids)
         select p_worker_id, array_agg(c.id)
