@@ -30,7 +30,7 @@ var (
 	// ErrIsolation: fetching needs READ COMMITTED (PJ009).
 	ErrIsolation = errors.New("wrong isolation level")
 	// ErrSchema: the schema is missing or of another version than this program (PJ010).
-	ErrSchema = errors.New("schema does not fit this program; run: procrastinate migrate")
+	ErrSchema = errors.New("schema does not fit this program")
 )
 
 // Why a handler's context was cancelled: context.Cause tells which.
@@ -124,6 +124,42 @@ func isMissing(err error) bool {
 	default:
 		return false
 	}
+}
+
+// isForbidden: the role may not do what it asked for.
+func isForbidden(err error) bool { return sqlstate(err) == "42501" }
+
+// schemaError is an ErrSchema that says what to run instead.
+type schemaError struct {
+	reason string
+	schema string
+	cause  error // nil if the database answered
+}
+
+func (e *schemaError) Error() string {
+	command := "procrastinate migrate"
+	if e.schema != "" {
+		command += " --schema " + shellWord(e.schema)
+	}
+	return fmt.Sprintf(`%s; run "%s"`, e.reason, command)
+}
+
+func (e *schemaError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{ErrSchema}
+	}
+	return []error{ErrSchema, e.cause}
+}
+
+// shellWord quotes a word that a shell would not take as it is.
+func shellWord(word string) string {
+	isPlain := func(c rune) bool {
+		return c == '_' || c == '-' || c == '.' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+	}
+	if strings.IndexFunc(word, func(c rune) bool { return !isPlain(c) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // isBadData: a value in the message is at fault, so the same message would fail again.

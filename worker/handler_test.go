@@ -54,7 +54,16 @@ func TestSettle(t *testing.T) {
 		{"aborted", ErrAborted, boom, ending{kind: aborted, text: "boom"}},
 		{"aborted, and asks to retry", ErrAborted, RetryIn(boom, 0), ending{kind: aborted, text: "boom"}},
 		{"timed out", ErrTimeout, context.DeadlineExceeded, ending{kind: failed, text: "timed out after 1s"}},
+		{"timed out, returned as the cause", ErrTimeout, ErrTimeout, ending{kind: failed, text: "timed out after 1s"}},
 		{"timed out with a reason", ErrTimeout, boom, ending{kind: failed, text: "timed out after 1s: boom"}},
+		{
+			"timed out with a reason that wraps the cause", ErrTimeout, fmt.Errorf("half done: %w", ErrTimeout),
+			ending{kind: failed, text: "timed out after 1s: half done: job timed out"},
+		},
+		{
+			"timed out with a reason that wraps the deadline", ErrTimeout, fmt.Errorf("get page: %w", context.DeadlineExceeded),
+			ending{kind: failed, text: "timed out after 1s: get page: context deadline exceeded"},
+		},
 		{"shutdown", ErrShutdown, boom, ending{kind: returned}},
 		{"shutdown of a job that failed for good", ErrShutdown, Permanent(boom), ending{kind: failed, text: "boom", final: true}},
 		{"out of touch", ErrOutOfTouch, boom, ending{kind: returned}},

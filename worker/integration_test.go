@@ -400,7 +400,7 @@ func TestWorkerWithoutSchemaSaysWhatToRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Handle("sum", sum)
-	if err := w.Run(t.Context()); !errors.Is(err, worker.ErrSchema) || !strings.Contains(err.Error(), "run: procrastinate migrate") {
+	if err := w.Run(t.Context()); !errors.Is(err, worker.ErrSchema) || !strings.Contains(err.Error(), `run "procrastinate migrate --schema 'no such schema'"`) {
 		t.Errorf("got %v, want ErrSchema and what to run", err)
 	}
 }
@@ -418,5 +418,32 @@ func TestWorkerRefusesAnotherVersion(t *testing.T) {
 	w.Handle("sum", sum)
 	if err := w.Run(t.Context()); !errors.Is(err, worker.ErrSchema) {
 		t.Errorf("got %v, want ErrSchema", err)
+	}
+}
+
+func TestWorkerWithoutGrantSaysWhatToGrant(t *testing.T) {
+	s := newSite(t)
+	role := pgx.Identifier{s.schema + "_role"}.Sanitize()
+	exec := func(sql string) {
+		if _, err := s.pool.Exec(context.Background(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("create role " + role)
+	t.Cleanup(func() { exec("drop role " + role) })
+	config := poolConfig(t)
+	config.ConnConfig.RuntimeParams["role"] = s.schema + "_role"
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	w, err := worker.New(pool, worker.Config{Schema: s.schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Handle("sum", sum)
+	if err := w.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "execute on its functions") {
+		t.Errorf("got %v, want what to grant", err)
 	}
 }

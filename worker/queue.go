@@ -63,11 +63,7 @@ type failure struct {
 }
 
 func (q *queue) version(ctx context.Context) (string, error) {
-	version, err := one(ctx, q, pgx.RowTo[string], `select coalesce(`+q.prefix+`procrastinate_version(), '')`)
-	if isMissing(err) {
-		return "", fmt.Errorf("%w: %w", ErrSchema, err)
-	}
-	return version, err
+	return one(ctx, q, pgx.RowTo[string], `select coalesce(`+q.prefix+`procrastinate_version(), '')`)
 }
 
 func (q *queue) register(ctx context.Context, c Config, tasks []string, info map[string]any) (int64, error) {

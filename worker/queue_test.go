@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -190,13 +191,55 @@ func TestOtherCalls(t *testing.T) {
 
 func TestMissingSchemaIsErrSchema(t *testing.T) {
 	for _, code := range []string{"3F000", "42883", "42P01", "PJ010"} {
-		mock := newMock(t)
-		mock.ExpectQuery(`select coalesce(procrastinate_version(), '')`).WillReturnError(&pgconn.PgError{Code: code})
-		_, err := newQueue(mock, "").version(t.Context())
-		if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "run: procrastinate migrate") {
-			t.Errorf("%s: got %v, want ErrSchema and what to run", code, err)
+		refused := &pgconn.PgError{Code: code}
+		err := checkVersion(t, "nope", func(q *pgxmock.ExpectedQuery) { q.WillReturnError(refused) })
+		if !errors.Is(err, ErrSchema) || !errors.Is(err, refused) {
+			t.Errorf("%s: got %v, want ErrSchema with what the database said", code, err)
 		}
 	}
+}
+
+func TestWrongSchemaSaysWhatToRun(t *testing.T) {
+	missing := func(q *pgxmock.ExpectedQuery) { q.WillReturnError(&pgconn.PgError{Code: "3F000"}) }
+	of := func(version string) func(*pgxmock.ExpectedQuery) {
+		return func(q *pgxmock.ExpectedQuery) { q.WillReturnRows(pgxmock.NewRows([]string{"v"}).AddRow(version)) }
+	}
+	tests := []struct {
+		schema string
+		answer func(*pgxmock.ExpectedQuery)
+		want   string
+	}{
+		{"nope", missing, `schema "nope" is not installed; run "procrastinate migrate --schema nope"`},
+		{"it's", missing, `schema "it's" is not installed; run "procrastinate migrate --schema 'it'\''s'"`},
+		{"", missing, `nothing is installed in search_path (name the schema if it is in another); run "procrastinate migrate"`},
+		{"s", of("99.0.0"), `the functions are of version 99.0.0, this program of ` + Version + `; run "procrastinate migrate --schema s"`},
+		{"", of(""), `the functions are of version unknown, this program of ` + Version + `; run "procrastinate migrate"`},
+	}
+	for _, test := range tests {
+		err := checkVersion(t, test.schema, test.answer)
+		if fmt.Sprint(err) != test.want || !errors.Is(err, ErrSchema) {
+			t.Errorf("got %v, want ErrSchema as %s", err, test.want)
+		}
+	}
+	if err := checkVersion(t, "s", of(Version)); err != nil {
+		t.Errorf("the right version: %v", err)
+	}
+}
+
+func TestForbiddenSchemaSaysWhatToGrant(t *testing.T) {
+	err := checkVersion(t, "s", func(q *pgxmock.ExpectedQuery) { q.WillReturnError(&pgconn.PgError{Code: "42501"}) })
+	if err == nil || errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "execute on its functions") {
+		t.Errorf("got %v, want what to grant", err)
+	}
+}
+
+// checkVersion is what a worker finds when the database answers so.
+func checkVersion(t *testing.T, schema string, answer func(*pgxmock.ExpectedQuery)) error {
+	t.Helper()
+	mock := newMock(t)
+	q := newQueue(mock, schema)
+	answer(mock.ExpectQuery(`select coalesce(` + q.prefix + `procrastinate_version(), '')`))
+	return (&Worker{config: Config{Schema: schema}.withDefaults(), queue: q}).checkVersion(t.Context())
 }
 
 func TestSpanOf(t *testing.T) {

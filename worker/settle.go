@@ -54,15 +54,19 @@ func settle(cause error, job *Job, result *string, err error) ending {
 	case errors.As(err, &retry):
 		return ending{kind: failed, text: errorText(err), retryIn: &retry.wait}
 	case errors.Is(cause, ErrTimeout):
-		if !errors.Is(err, ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("timed out after %s: %w", job.Timeout, err)
-		} else {
-			err = fmt.Errorf("timed out after %s", job.Timeout)
-		}
-		return ending{kind: failed, text: errorText(err)}
+		return ending{kind: failed, text: errorText(timedOut(job.Timeout, err))}
 	case cause != nil:
 		return ending{kind: returned}
 	default:
 		return ending{kind: failed, text: errorText(err)}
 	}
+}
+
+// timedOut says how long the job had, and what the handler said unless that is only the end of its context. An error
+// that wraps that end says more.
+func timedOut(after time.Duration, err error) error {
+	if err == ErrTimeout || err == context.DeadlineExceeded {
+		return fmt.Errorf("timed out after %s", after)
+	}
+	return fmt.Errorf("timed out after %s: %w", after, err)
 }

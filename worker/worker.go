@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,13 +128,22 @@ func (w *Worker) unlessStopped(ctx context.Context, err error) error {
 
 func (w *Worker) checkVersion(ctx context.Context) error {
 	version, err := persist(ctx, w, "version", w.queue.version)
-	if err != nil {
+	schema := w.config.Schema
+	switch {
+	case isMissing(err) && schema == "":
+		return &schemaError{"nothing is installed in search_path (name the schema if it is in another)", schema, err}
+	case isMissing(err):
+		return &schemaError{fmt.Sprintf("schema %q is not installed", schema), schema, err}
+	case isForbidden(err):
+		return fmt.Errorf("check schema: %w (the role needs usage on the schema and execute on its functions)", err)
+	case err != nil:
 		return fmt.Errorf("check schema: %w", err)
+	case version != Version:
+		reason := fmt.Sprintf("the functions are of version %s, this program of %s", cmp.Or(version, "unknown"), Version)
+		return &schemaError{reason, schema, nil}
+	default:
+		return nil
 	}
-	if version != Version {
-		return fmt.Errorf("%w (its version is %q, this program's %q)", ErrSchema, version, Version)
-	}
-	return nil
 }
 
 // register returns the registration and when it was asked for, which counts as the first beat.

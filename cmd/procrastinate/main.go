@@ -41,7 +41,7 @@ func exitCode(err error) int {
 // run is the program. It says on stderr why it failed. Connection settings other than DATABASE_URL (PGHOST and
 // the like) come from the environment of the process.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) error {
-	options, envErr := readEnv(environ)
+	options := readEnv(environ)
 	root := &cobra.Command{
 		Use:           "procrastinate",
 		Short:         "A task queue inside PostgreSQL",
@@ -51,17 +51,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return usageError{fmt.Errorf("which command? See: %s --help", cmd.CommandPath())}
 		},
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if envErr != nil && cmd.Name() != "version" && cmd.Name() != "help" {
-				return usageError{envErr}
-			}
-			return nil
-		},
 	}
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
 	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVar(&options.databaseFlag, "database-url", "", "where the database is (default: DATABASE_URL, PGHOST, …)")

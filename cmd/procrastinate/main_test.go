@@ -40,7 +40,37 @@ func TestWrongUse(t *testing.T) {
 		{"unknown command", nil, []string{"frobnicate"}, []string{`"frobnicate"`}},
 		{"unknown flag", nil, []string{"worker", "--frob"}, []string{"--frob"}},
 		{"argument too many", nil, []string{"migrate", "now"}, []string{`"now"`}},
-		{"flag that does not parse", nil, []string{"worker", "--concurrency", "many"}, []string{"concurrency", "many"}},
+		{"flag that does not parse", nil, []string{"worker", "--concurrency", "many"}, []string{`invalid value "many" for --concurrency: want a whole number`}},
+		{"span without a unit", nil, []string{"worker", "--poll-interval", "5"}, []string{`invalid value "5" for --poll-interval: want a span`}},
+		{"flag that is not a truth", nil, []string{"worker", "--listen=perhaps"}, []string{`invalid value "perhaps" for --listen: want true or false`}},
+		{"empty queue", nil, []string{"worker", "--handler", "x=exec:sh", "--queue", ""}, []string{"empty queue name in --queue"}},
+		{"blank queue", nil, []string{"worker", "--handler", "x=exec:sh", "--queue", " "}, []string{"empty queue name in --queue"}},
+		{"an empty queue among others", nil, []string{"worker", "--handler", "x=exec:sh", "--queue", "a", "--queue", ""}, []string{"empty queue name"}},
+		{"an empty queue in a list", nil, []string{"worker", "--handler", "x=exec:sh", "--queue", "a,,b"}, []string{"empty queue name"}},
+		{"empty queue variable", []string{"PROCRASTINATE_QUEUES="}, []string{"worker", "--handler", "x=exec:sh"}, []string{"PROCRASTINATE_QUEUES"}},
+		{"an empty queue in the variable", []string{"PROCRASTINATE_QUEUES=a, "}, []string{"worker", "--handler", "x=exec:sh"}, []string{"PROCRASTINATE_QUEUES"}},
+		{
+			"every flag of zero or less, and every other fault", []string{"PROCRASTINATE_STUCK_AFTER=0s"},
+			[]string{
+				"worker", "--queue", "", "--concurrency", "0", "--max-per-lock", "-1", "--poll-interval", "0s", "--beat-interval", "0",
+				"--stalled-after", "-1s", "--graceful-timeout", "0s",
+			},
+			[]string{
+				`"0" for --concurrency`, `"-1" for --max-per-lock`, `"0s" for --poll-interval`, `"0s" for --beat-interval`, `"-1s" for --stalled-after`,
+				`"0s" for --graceful-timeout`, `"0s" for PROCRASTINATE_STUCK_AFTER`, "empty queue name", "no handler",
+			},
+		},
+		{
+			"every variable of zero or less", []string{
+				"PROCRASTINATE_CONCURRENCY=0", "PROCRASTINATE_MAX_PER_LOCK=0", "PROCRASTINATE_POLL_INTERVAL=0s", "PROCRASTINATE_BEAT_INTERVAL=-1s",
+				"PROCRASTINATE_STALLED_AFTER=0", "PROCRASTINATE_GRACEFUL_TIMEOUT=0s",
+			},
+			[]string{"worker"},
+			[]string{
+				`"0" for PROCRASTINATE_CONCURRENCY`, `"0" for PROCRASTINATE_MAX_PER_LOCK`, `"0s" for PROCRASTINATE_POLL_INTERVAL`,
+				`"-1s" for PROCRASTINATE_BEAT_INTERVAL`, `"0" for PROCRASTINATE_STALLED_AFTER`, `"0s" for PROCRASTINATE_GRACEFUL_TIMEOUT`, "no handler",
+			},
+		},
 		{"no handler", nil, []string{"worker"}, []string{"no handler"}},
 		{
 			"every handler that does not parse", []string{"PROCRASTINATE_HANDLERS=a\nb=exec:sh 'x\n\nc=ftp:x\nd=exec:\ne=exec:sh\ne=exec:sh\n=exec:sh"},
@@ -50,11 +80,16 @@ func TestWrongUse(t *testing.T) {
 		{
 			"every fault at once", nil,
 			[]string{"worker", "--handler", "a", "--log-format", "xml", "--log-level", "loud", "--concurrency", "-1"},
-			[]string{`"a"`, "xml", "concurrency -1"},
+			[]string{`"a"`, "xml", "loud", `"-1" for --concurrency`},
 		},
 		{
-			"environment that does not parse", []string{"PROCRASTINATE_CONCURRENCY=many", "PROCRASTINATE_POLL_INTERVAL=5"}, []string{"worker"},
-			[]string{"Concurrency", "PollInterval"},
+			"environment that does not parse",
+			[]string{"PROCRASTINATE_CONCURRENCY=many", "PROCRASTINATE_POLL_INTERVAL=5", "PROCRASTINATE_LISTEN=perhaps"},
+			[]string{"migrate"},
+			[]string{
+				`invalid value "many" for PROCRASTINATE_CONCURRENCY: want a whole number`, `invalid value "5" for PROCRASTINATE_POLL_INTERVAL: want a span`,
+				`invalid value "perhaps" for PROCRASTINATE_LISTEN: want true or false`,
+			},
 		},
 		{"database url", nil, []string{"migrate", "--database-url", "postgres://host:port/"}, []string{"cannot parse"}},
 	}
@@ -69,6 +104,9 @@ func TestWrongUse(t *testing.T) {
 					t.Errorf("no %q in:\n%s", want, errs)
 				}
 			}
+			if strings.Contains(errs, "strconv") || strings.Contains(errs, "field") {
+				t.Errorf("it speaks of Go:\n%s", errs)
+			}
 		})
 	}
 }
@@ -81,12 +119,12 @@ func TestUnreachableDatabaseIsAFailure(t *testing.T) {
 }
 
 func TestFlagsOverrideTheEnvironment(t *testing.T) {
-	options, err := readEnv([]string{
+	options := readEnv([]string{
 		"DATABASE_URL=postgres://env/", "PROCRASTINATE_QUEUES=a,b", "PROCRASTINATE_LISTEN=false", "PROCRASTINATE_BEAT_INTERVAL=3s",
 		"PROCRASTINATE_SCHEMA=s", "PROCRASTINATE_HANDLERS=x=exec:sh\ny=exec:sh -c 'a,b'", "PROCRASTINATE_ONE_SHOT=true",
 	})
-	if err != nil {
-		t.Fatal(err)
+	if options.faults != nil {
+		t.Fatal(options.faults)
 	}
 	cmd := workerCommand(options, nil)
 	if err := cmd.ParseFlags([]string{"--queue", "c,d", "--queue", "e", "--poll-interval", "1m"}); err != nil {
@@ -105,6 +143,14 @@ func TestFlagsOverrideTheEnvironment(t *testing.T) {
 	options.databaseFlag = "postgres://flag/"
 	if got := options.url(); got != "postgres://flag/" {
 		t.Errorf("url is %q", got)
+	}
+}
+
+func TestHelpOfWorkerFitsAScreen(t *testing.T) {
+	code, out, _ := runCommand(t, nil, "worker", "--help")
+	above, _, found := strings.Cut(out, "\nFlags:\n")
+	if lines := strings.Count(above, "\n") + 1; code != 0 || !found || lines > 24 {
+		t.Errorf("got %d and %d lines above the flags, want at most 24", code, lines)
 	}
 }
 

@@ -36,6 +36,9 @@ func migrateCommand(options *options) *cobra.Command {
 }
 
 func withConn(ctx context.Context, options *options, do func(context.Context, *pgx.Conn) error) error {
+	if err := joinUsage(options.faults); err != nil {
+		return err
+	}
 	config, err := options.connConfig()
 	if err != nil {
 		return err
@@ -86,6 +89,8 @@ func printStatus(ctx context.Context, conn *pgx.Conn, schema string, out io.Writ
 	switch {
 	case status.Functions:
 		functions = status.Version + ", current"
+	case status.Foreign && status.Version == worker.Version:
+		functions = status.Version + ", installed by other means; migrate will install them once more"
 	case status.Version != "":
 		functions = status.Version + ", not current"
 	}

@@ -15,6 +15,7 @@ import (
 // options is what the environment fills and the flags override.
 type options struct {
 	databaseFlag string
+	faults       error  // of the variables and flags
 	DatabaseURL  string `env:"DATABASE_URL"`
 	Worker       worker.Config
 	Own          ownOptions
@@ -28,18 +29,22 @@ type ownOptions struct {
 	LogLevel  string   `env:"LOG_LEVEL"`
 }
 
-func readEnv(environ []string) (*options, error) {
+// readEnv leaves what is wrong to faults: printing the help or the version does not need it.
+func readEnv(environ []string) *options {
 	options := &options{
 		Worker: worker.Config{Concurrency: 10},
 		Own:    ownOptions{Listen: true, LogFormat: "text", LogLevel: "info"},
 	}
 	values := env.ToMap(environ)
 	options.DatabaseURL = values["DATABASE_URL"]
-	prefixed := env.Options{Environment: values, Prefix: "PROCRASTINATE_"}
-	return options, errors.Join(
-		env.ParseWithOptions(&options.Worker, prefixed),
-		env.ParseWithOptions(&options.Own, prefixed),
+	options.faults = errors.Join(
+		fill(&options.Worker, values),
+		fill(&options.Own, values),
 	)
+	if queues, given := values[prefix+"QUEUES"]; given && queues == "" {
+		options.Worker.Queues = []string{""} // env takes it for not given
+	}
+	return options
 }
 
 // url is the flag's, else the environment's; empty leaves it to PGHOST and the like.

@@ -24,19 +24,22 @@ func workerCommand(options *options, environ []string) *cobra.Command {
 		Short: "Run jobs with the given handlers",
 		Long: "Run jobs with the given handlers.\n\n" +
 			"A handler is a task and what runs it: --handler 'resize=exec:/usr/bin/resize --fast'. The program gets the job as\n" +
-			"JSON on stdin. Exit status 0 is done (stdout, if it is JSON, is the result), 75 asks for another attempt, 65 fails\n" +
-			"for good, any other is a failure.\n\n" +
+			"JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS and so on in its environment; args over 64 kB come on stdin\n" +
+			"only. DATABASE_URL and PGPASSWORD are not passed to it.\n\n" +
+			"Exit status 0 is done (stdout, if it is JSON, is the result), 75 asks for another attempt, 65 fails for good, any\n" +
+			"other is a failure. How often a job is tried is for its max_attempts to say, or its task's: once by default.\n\n" +
 			"Every flag has a variable: --poll-interval is PROCRASTINATE_POLL_INTERVAL; --handler is PROCRASTINATE_HANDLERS, one\n" +
-			"a line; --queue is PROCRASTINATE_QUEUES. The first SIGTERM or SIGINT stops fetching and lets handlers finish, the\n" +
-			"second cancels them.",
+			"a line; --queue is PROCRASTINATE_QUEUES; but --database-url is DATABASE_URL. The flag wins.\n\n" +
+			"The first SIGTERM or SIGINT stops fetching and lets handlers finish, the second cancels them.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			options.faults = errors.Join(options.faults, checkPositive(cmd.Flags()))
 			return runWorker(cmd.Context(), options, environ, cmd.ErrOrStderr())
 		},
 	}
 	config, own := &options.Worker, &options.Own
 	flags := cmd.Flags()
-	flags.StringSliceVar(&config.Queues, "queue", config.Queues, "queues to fetch from, repeatable (default: all)")
+	flags.Var(&queueFlag{names: &config.Queues}, "queue", "queues to fetch from, repeatable (default: all)")
 	flags.StringArrayVar(&own.Handlers, "handler", own.Handlers, "task=exec:program arg…, repeatable")
 	flags.IntVar(&config.Concurrency, "concurrency", config.Concurrency, "how many handlers run at once")
 	flags.IntVar(&config.MaxPerLock, "max-per-lock", config.MaxPerLock, "how many jobs of one lock to fetch at once (default 1)")
@@ -55,11 +58,12 @@ func workerCommand(options *options, environ []string) *cobra.Command {
 func runWorker(ctx context.Context, options *options, environ []string, stderr io.Writer) error {
 	config := options.Worker
 	config.DisableListen = !options.Own.Listen
-	config.Queues = nonEmpty(config.Queues)
+	queues, queuesErr := checkQueues(config.Queues)
+	config.Queues = queues
 	logger, logErr := newLogger(stderr, options.Own.LogFormat, options.Own.LogLevel)
 	config.Logger = logger
 	handlers, handlersErr := parseHandlers(options.Own.Handlers, exec.Options{Environ: environ, Logger: logger})
-	if err := joinUsage(logErr, handlersErr, config.Validate()); err != nil {
+	if err := joinUsage(options.faults, queuesErr, logErr, handlersErr, config.Validate()); err != nil {
 		return err
 	}
 	poolConfig, err := options.poolConfig()

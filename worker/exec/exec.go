@@ -101,13 +101,13 @@ func (p *program) handle(ctx context.Context, job *worker.Job) (any, error) {
 	case exitFinal:
 		return nil, worker.Permanent(failureOf(state, text))
 	case exitRetry:
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
+		if ctx.Err() == nil {
+			return nil, worker.RetryIn(failureOf(state, text), retryWait(job.Attempt))
 		}
-		return nil, worker.RetryIn(failureOf(state, text), retryWait(job.Attempt))
 	}
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("%w: %w", context.Cause(ctx), failureOf(state, text))
+	// Of a timeout the worker itself says that it was one, and after how long.
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, worker.ErrTimeout) {
+		return nil, fmt.Errorf("%w: %w", cause, failureOf(state, text))
 	}
 	return nil, failureOf(state, text)
 }

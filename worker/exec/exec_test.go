@@ -180,13 +180,13 @@ func TestLongOutputIsReadAndCut(t *testing.T) {
 	}
 }
 
-// cancelWhen cancels a handler's context once a file exists, and returns what the handler returned.
-func cancelWhen(t *testing.T, ready string, handler worker.Handler) (any, error) {
+// cancelWhen cancels a handler's context for the cause once a file exists, and returns what the handler returned.
+func cancelWhen(t *testing.T, ready string, cause error, handler worker.Handler) (any, error) {
 	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	go func() {
 		waitFor(t, func() bool { _, err := os.Stat(ready); return err == nil })
-		cancel(worker.ErrAborted)
+		cancel(cause)
 	}()
 	return handler(ctx, testJob())
 }
@@ -211,7 +211,7 @@ func TestCancelTerminatesTheGroup(t *testing.T) {
 	dir := t.TempDir()
 	script := fmt.Sprintf(`sleep 1000 & echo $! > %[1]s/child; touch %[1]s/ready; wait`, dir)
 	started := time.Now()
-	_, err := cancelWhen(t, dir+"/ready", sh(t, script, Options{KillAfter: time.Minute}))
+	_, err := cancelWhen(t, dir+"/ready", worker.ErrAborted, sh(t, script, Options{KillAfter: time.Minute}))
 	if !errors.Is(err, worker.ErrAborted) || !strings.Contains(err.Error(), "signal: terminated") {
 		t.Errorf("got %v, want the cause and the signal", err)
 	}
@@ -224,7 +224,7 @@ func TestCancelTerminatesTheGroup(t *testing.T) {
 func TestProgramThatIgnoresSIGTERMIsKilled(t *testing.T) {
 	dir := t.TempDir()
 	script := fmt.Sprintf(`trap '' TERM; echo $$ > %[1]s/child; touch %[1]s/ready; while :; do sleep 1000; done`, dir)
-	_, err := cancelWhen(t, dir+"/ready", sh(t, script, Options{KillAfter: 10 * time.Millisecond}))
+	_, err := cancelWhen(t, dir+"/ready", worker.ErrAborted, sh(t, script, Options{KillAfter: 10 * time.Millisecond}))
 	if !errors.Is(err, worker.ErrAborted) || !strings.Contains(err.Error(), "signal: killed") {
 		t.Errorf("got %v", err)
 	}
@@ -234,9 +234,33 @@ func TestProgramThatIgnoresSIGTERMIsKilled(t *testing.T) {
 func TestProgramThatFinishesAfterSIGTERMIsDone(t *testing.T) {
 	dir := t.TempDir()
 	script := fmt.Sprintf(`trap 'echo 8; exit 0' TERM; touch %s/ready; while :; do sleep 0.01; done`, dir)
-	result, err := cancelWhen(t, dir+"/ready", sh(t, script, Options{}))
+	result, err := cancelWhen(t, dir+"/ready", worker.ErrAborted, sh(t, script, Options{}))
 	if raw, _ := json.Marshal(result); err != nil || string(raw) != "8" {
 		t.Errorf("got %s, %v; want 8", raw, err)
+	}
+}
+
+func TestCancelKeepsTheReason(t *testing.T) {
+	tests := []struct {
+		name   string
+		cause  error
+		status int
+		want   string
+	}{
+		{"aborted", worker.ErrAborted, 1, "job aborted: exit status 1: half done"},
+		{"aborted, and asks to retry", worker.ErrAborted, 75, "job aborted: exit status 75: half done"},
+		{"timed out, which the worker says", worker.ErrTimeout, 1, "exit status 1: half done"},
+		{"timed out, and asks to retry", worker.ErrTimeout, 75, "exit status 75: half done"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			script := fmt.Sprintf(`trap 'echo half done >&2; exit %d' TERM; touch %s/ready; sleep 1000 & wait`, test.status, dir)
+			_, err := cancelWhen(t, dir+"/ready", test.cause, sh(t, script, Options{}))
+			if fmt.Sprint(err) != test.want {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
 	}
 }
 
@@ -310,7 +334,8 @@ func TestProgramDiesWithItsWorker(t *testing.T) {
 	}
 	dir := t.TempDir()
 	victim := exec.Command(os.Args[0], "-test.run=^TestProgramDiesWithItsWorker$")
-	victim.Env = append(os.Environ(), "TEST_WORKER_DIR="+dir)
+	// Killed, it does not remove its own temporary folder, which therefore lies in ours.
+	victim.Env = append(os.Environ(), "TEST_WORKER_DIR="+dir, "TMPDIR="+dir)
 	if err := victim.Start(); err != nil {
 		t.Fatal(err)
 	}

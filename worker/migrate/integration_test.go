@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+	tern "github.com/jackc/tern/v2/migrate"
 
 	"github.com/procrastinate-pg/procrastinate/internal/testdb"
+	"github.com/procrastinate-pg/procrastinate/sql"
 	"github.com/procrastinate-pg/procrastinate/worker"
 	"github.com/procrastinate-pg/procrastinate/worker/migrate"
 )
@@ -90,6 +92,33 @@ func TestChangedFunctionsAreInstalledAgain(t *testing.T) {
 	report, err := migrate.Up(t.Context(), conn, schema)
 	if err != nil || !report.Functions || len(report.Migrations) != 0 {
 		t.Errorf("got %+v, %v", report, err)
+	}
+}
+
+func TestFunctionsInstalledByHandAreInstalledOnceMore(t *testing.T) {
+	schema := testdb.Schema(t, "test_")
+	conn := testdb.Connect(t, schema)
+	if _, err := migrate.Up(t.Context(), conn, schema); err != nil {
+		t.Fatal(err)
+	}
+	if status := look(t, conn); status.Foreign {
+		t.Errorf("installed by Up: %+v", status)
+	}
+	code, err := tern.LoadCodePackage(sql.Functions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tern.InstallCodePackage(t.Context(), conn, map[string]any{}, code); err != nil {
+		t.Fatal(err)
+	}
+	if status := look(t, conn); status.Current() || !status.Foreign || status.Version != worker.Version {
+		t.Errorf("installed by tern: %+v", status)
+	}
+	if report, err := migrate.Up(t.Context(), conn, schema); err != nil || !report.Functions {
+		t.Errorf("got %+v, %v", report, err)
+	}
+	if status := look(t, conn); !status.Current() || status.Foreign {
+		t.Errorf("installed once more: %+v", status)
 	}
 }
 

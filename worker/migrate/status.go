@@ -16,7 +16,8 @@ type Status struct {
 	Installed int    // migrations that were run
 	Available int    // migrations there are
 	Version   string // of the installed functions; empty if there are none
-	Functions bool   // whether they are the ones of this program
+	Functions bool   // whether they are the ones of this program, as far as Up can know
+	Foreign   bool   // whether they were installed by other means than Up, which will install them once more
 }
 
 // Current says that Up would find nothing to do.
@@ -51,8 +52,9 @@ func Look(ctx context.Context, conn *pgx.Conn) (status Status, err error) {
 			return status, err
 		}
 		err = conn.QueryRow(ctx,
-			`select coalesce(i.version, ''), coalesce(i.digest = $1, false) from procrastinate_install i`, digest,
-		).Scan(&status.Version, &status.Functions)
+			`select coalesce(i.version, ''), coalesce(i.digest = $1, false), i.version is not null and i.digest is null
+			 from procrastinate_install i`, digest,
+		).Scan(&status.Version, &status.Functions, &status.Foreign)
 		if err != nil {
 			return status, fmt.Errorf("read installed version: %w", err)
 		}
