@@ -79,7 +79,8 @@ set enable_mergejoin = off
 as $function$
 declare
     c_max_locked constant integer  := 200;
-    c_patience   constant interval := '1 s';
+    c_patience   constant interval := '1 s';        -- to look past useless tokens, with nothing to give yet;
+    c_hurry      constant interval := '20 ms';      -- and with something
     v_began      timestamptz := clock_timestamp();
     v_queues     text[];
     v_tasks      text[];
@@ -124,7 +125,7 @@ begin
             order by h.lane <> 0, h.priority desc, h.kind <> 'returned', h.first_xid, h.first_id
         loop
             v_lane := v_next.lane;
-            v_own := true;
+            v_own := v_pass = 1 or v_lane.lane <> 0;
             loop
                 if v_lane.kind in ('plain', 'returned') then
                     return query select * from procrastinate_start_plain(worker_id, v_lane, v_need);
@@ -135,7 +136,7 @@ begin
                     exit when least(v_locked, v_keys) <= 0;
                     select * into v_started
                     from procrastinate_start_locked(worker_id, v_queues, v_tasks, v_lane, least(v_need, v_locked, v_keys), max_per_lock, v_own);
-                    v_own := false;         -- once is enough: those that it leaves would come first again
+                    v_own := v_own and v_started.dropped > 0;       -- else only those are left that would come first again
                     return query select * from unnest(v_started.jobs);
                     get diagnostics v_count = row_count;
                     v_need := v_need - v_count;
@@ -144,7 +145,7 @@ begin
                     v_again := v_again or v_started.tokens > 0;
                     exit when v_need <= 0 or (procrastinate_sweep_lane(v_lane) = 0 and v_started.tokens = 0);
                 end if;
-                exit when clock_timestamp() > v_began + c_patience;
+                exit when clock_timestamp() > v_began + case when v_need < max_jobs then c_hurry else c_patience end;
             end loop;
 
             -- about once in 16 jobs: a floor costs a row, and saves walking over the tokens that were taken since the last
@@ -153,7 +154,7 @@ begin
             end if;
             exit when v_need <= 0;
         end loop;
-        exit when v_need <= 0 or not v_again or clock_timestamp() > v_began + c_patience;
+        exit when v_need <= 0 or not v_again or v_need < max_jobs and clock_timestamp() > v_began + c_hurry;
     end loop;
 end;
 $function$;

@@ -70,7 +70,7 @@ begin
         (select count(*) from seen),
         (select count(*) from dealt),
         (select max(s.at) from seen s where s.at >= p_tick.agenda_at),
-        (select array_agg(t.id) from taken t)
+        (select array_agg(distinct t.id) from taken t)      -- one job may have many rows, and must not get a place in the lock queue for each
     into v_snapshot, v_seen, v_dealt, v_last, v_job_ids;
 
     if v_job_ids is not null then

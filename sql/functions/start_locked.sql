@@ -24,7 +24,8 @@ create or replace function procrastinate_start_locked(
     p_max_per_lock integer,
     p_own          boolean,
     out jobs       procrastinate_job[],
-    out tokens     integer
+    out tokens     integer,
+    out dropped    integer
 )
 language plpgsql
 volatile
@@ -50,6 +51,7 @@ begin
         limit p_max_jobs
     ) g;
     tokens := coalesce(cardinality(v_tokens), 0);
+    dropped := 0;
     jobs := '{}';
     if tokens = 0 then
         return;
@@ -95,10 +97,11 @@ begin
             from body b
         ) r
         where r.unbroken and r.number <= p_max_jobs
-    ), dropped as (
+    ), gone as (
         delete from procrastinate_tokens t
         where t.ctid = any (v_tokens)
           and (t.xid <> pg_current_xact_id() or t.id in (select c.key from chosen c))
+        returning 1
     ), lease as (
         insert into procrastinate_leases (worker_id, job_ids)
         select p_worker_id, array_agg(c.id)
@@ -146,15 +149,15 @@ begin
         where j.id = any (array(select c.id from chosen c))
         returning j.*
     )
-    select coalesce(array_agg(row(
+    select (select count(*) from gone), coalesce(array_agg(row(
             s.id, s.task_name, s.queue_name, s.args, s.priority, s.lock, s.attempts + 1, s.max_attempts,
             s.timeout, s.scheduled_at, s.deferred_at, s.metadata, null
         )::procrastinate_job order by s.priority desc, s.id), '{}')
-    into jobs
+    into dropped, jobs
     from started s;
 end;
 $function$;
 
 comment on function procrastinate_start_locked(bigint, text[], text[], procrastinate_heads, integer, integer, boolean) is
     'Start at most p_max_jobs jobs of the locks that a lane''s tokens name, of each lock at most p_max_per_lock; with p_own also tokens that our own transaction wrote. '
-    'Returns the jobs, and how many tokens it looked at.';
+    'Returns the jobs, how many tokens it looked at, and how many of them it dropped.';

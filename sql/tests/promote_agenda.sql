@@ -1,6 +1,6 @@
 -- The agenda: jobs that become due get their tokens.
 begin;
-select plan(34);
+select plan(35);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -120,6 +120,19 @@ select is((select count(*) from procrastinate_agenda), 10::bigint, 'the rest is 
 select is((select count(*) from procrastinate_tokens), 10000::bigint, 'what it looked at has its tokens');
 select count(*) from pg_temp.promote(timestamptz '2001-01-01' + 999 * interval '1 s', pg_current_xact_id(), '{}');
 select is_empty('select * from procrastinate_agenda', 'the next one goes on from there');
+
+-- a job with many rows that are due
+delete from procrastinate_jobs;
+delete from procrastinate_tokens;
+delete from procrastinate_agenda;
+select procrastinate_defer('send', '{"name": "a"}', lock => 'l', schedule_at => '2101-01-01') as many \gset
+update procrastinate_jobs j set scheduled_at = '2001-01-01';
+insert into procrastinate_agenda (at, id) select '2001-01-01', :many from generate_series(1, 5);
+update procrastinate_agenda a set at = '2001-01-01';
+select count(*) from pg_temp.promote();
+select results_eq(
+    'select (select count(*) from procrastinate_lock_queue), (select count(*) from procrastinate_tokens)', $$ values (1::bigint, 1::bigint) $$,
+    'however many rows of a job are due, it gets one place in the lock queue and one token');
 
 -- debouncing a job leaves one row for each time, and no more
 delete from procrastinate_jobs;
