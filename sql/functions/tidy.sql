@@ -77,14 +77,26 @@ begin
     cross join lateral (select f.n from procrastinate_floors f where f.lane = l.lane order by f.n desc limit 1) newest
     where l.state <> 'parked';
     delete from procrastinate_floors f
-    using procrastinate_lanes l
-    cross join lateral (select x.n from procrastinate_floors x where x.lane = l.lane order by x.n desc limit 1) newest
-    cross join lateral (
-        (select x.n from procrastinate_floors x where x.lane = l.lane and x.n > p_tick.tidied_floor and x.n < newest.n)
-        union all
-        (select x.n from procrastinate_floors x where x.lane = l.lane and x.n <= p_tick.tidied_floor order by x.n desc limit 10)
-    ) old
-    where l.state <> 'parked' and newest.n > p_tick.tidied_floor and f.lane = l.lane and f.n = old.n and f.n < newest.n;
+    where f.ctid = any (array(
+        select old.place
+        from procrastinate_lanes l
+        cross join lateral (select x.n from procrastinate_floors x where x.lane = l.lane order by x.n desc limit 1) newest
+        cross join lateral (
+            (
+                select x.ctid as place
+                from procrastinate_floors x
+                where x.lane = l.lane and x.n > p_tick.tidied_floor and x.n < newest.n
+            )
+            union all
+            (
+                select x.ctid
+                from procrastinate_floors x
+                where x.lane = l.lane and x.n <= p_tick.tidied_floor
+                order by x.n desc
+                limit 10
+            )
+        ) old
+        where l.state <> 'parked' and newest.n > p_tick.tidied_floor));
 
     -- Leases: those whose jobs all ended go; one with jobs still running is written anew with only those. A fetch that takes
     -- longer than c_every to commit leaves its lease behind, until its worker goes.

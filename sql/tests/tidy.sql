@@ -1,6 +1,6 @@
 -- What is superseded goes, and idle lanes are parked. A lane is parked over several transactions; here each step by itself.
 begin;
-select plan(38);
+select plan(39);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -119,6 +119,10 @@ insert into procrastinate_floors (lane, n, xid, id, late) overriding system valu
 select pg_temp.lane('live'), n, '3', 0, '{}' from generate_series(30, 60) n;
 select results_eq('select count(*) from pg_temp.tidy(floor => 59)', $$ values (1::bigint) $$, 'floors that were left behind are looked for too');
 select is((select count(*) from procrastinate_floors), 21::bigint, 'ten of each lane at once');
+delete from procrastinate_floors;
+insert into procrastinate_floors (lane, xid, id, late) select pg_temp.lane('busy'), '3', i, '{}' from generate_series(1, 20000) i;
+select count(*) from pg_temp.tidy(floor => 0);
+select results_eq('select id from procrastinate_floors', $$ values (20000::bigint) $$, 'twenty thousand floors are tidied up as well as ten');
 
 -- leases
 delete from procrastinate_jobs;
