@@ -171,9 +171,10 @@ begin
                  schedule_in interval, max_attempts integer, timeout interval, on_conflict text, metadata jsonb)
              ) with ordinality r
         left join (
-            select x.task, (procrastinate_policy(x.task)).*
+            select y.*
             from (select distinct e ->> 'task' from jsonb_array_elements(p_jobs) e) x(task)
-        ) p on p.task = r.task;
+            cross join lateral procrastinate_policy(x.task) y
+        ) p on p.task_name = r.task;
     exception when data_exception then
         raise exception 'invalid jobs: %', sqlerrm using errcode = 'PJ001', hint = 'No job was deferred.';
     end;

@@ -1,6 +1,6 @@
 -- Write the hints that these todo jobs need now. Not due: the agenda; due: a token; due with a lock: a place in the lock
--- queue and a token for the lock. Whoever calls holds the jobs' rows, so nobody else
--- writes or deletes their places in the lock queue meanwhile.
+-- queue and a token for the lock. Whoever calls holds the jobs' rows, so nobody else writes or deletes their places in the
+-- lock queue meanwhile.
 --
 -- Plans are made once, often while the tables are empty, and must not read all of a table when it is full. A join by id would,
 -- so the other side of each is a lateral subquery (offset 0 keeps it one), a look for a row a scalar subquery, and a row to

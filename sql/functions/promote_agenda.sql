@@ -61,7 +61,7 @@ begin
         where a.ctid = any (array(select d.place from dealt d))
     ), moved as (
         insert into procrastinate_agenda (at, id)
-        select v_now + interval '1 second', d.id
+        select distinct v_now + interval '1 second', d.id
         from dealt d
         where d.id not in (select t.id from taken t) and (select 1 from procrastinate_jobs j where j.id = d.id) = 1
     )
