@@ -42,5 +42,10 @@ end;
 $function$;
 
 comment on function procrastinate_cancel_job(bigint, boolean) is
-    'Cancel a waiting job, or with abort ask a running one to stop. Returns the status it now has: cancelled, or doing until its handler has stopped. '
-    'Raises PJ004 (no such job), PJ005 (running and abort not given, or ended).';
+'Cancel a waiting job, or ask a running one to stop. Waits for an open transaction that has the job.
+A request to stop stays until the job ends: its worker is notified, and told with every beat. Such a job does not go back to todo.
+job_id: the job''s id.
+abort: true: also a running job is asked to stop.
+Returns the status the job now has: cancelled, also when it was already; doing, until its handler has stopped.
+Raises PJ001 (job_id is NULL), PJ004 (there is no such job), PJ005 (the job is doing and abort is not true, or it ended
+otherwise).';

@@ -57,5 +57,10 @@ end;
 $function$;
 
 comment on function procrastinate_change_job(bigint, integer, text, timestamptz) is
-    'Give a waiting job another priority, queue or time; what is NULL stays. Returns its status, todo. '
-    'Raises PJ001 (invalid argument), PJ004 (no such job), PJ005 (not waiting).';
+'Give a waiting job another priority, queue or time. What is left NULL stays. Waits for an open transaction that has the job.
+job_id: the job''s id.
+priority: higher runs first.
+queue: a name of 1 to 128 characters.
+schedule_at: not before this time; a time that has passed: at once.
+Returns the status: todo.
+Raises PJ001 (job_id is NULL, or another argument is out of its range), PJ004 (there is no such job), PJ005 (the job is not todo).';

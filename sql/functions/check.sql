@@ -116,4 +116,8 @@ as $function$
 $function$;
 
 comment on function procrastinate_check() is
-    'What is wrong between the jobs and their hints: no rows when all is well. invariant: a sentence that is not true of job_id. Reads everything; procrastinate_repair() mends.';
+'What is wrong between the jobs and their hints. Reads everything and changes nothing; procrastinate_repair mends.
+Returns no rows when all is well.
+invariant: a sentence that should be true, and is not.
+job_id: id of the job; NULL: none in particular.
+detail: what is known of it.';

@@ -123,12 +123,28 @@ end;
 $function$;
 
 comment on function procrastinate_defer(text, jsonb, text, integer, text, text, timestamptz, interval, integer, interval, text, jsonb) is
-    'Defer one job; it runs if and when the transaction commits. What is left NULL comes from the task''s definition. Returns the job''s id. '
-    'args: a JSON object. priority: higher runs first. lock: jobs sharing it run one at a time. queueing_lock: at most one todo job per value; '
-    'on_conflict says what happens to a second one: error (23505, constraint procrastinate_jobs_queueing_lock_idx_v1), skip (the id of the waiting job), '
-    'replace (the waiting job gets the new args, schedule, priority, timeout, max_attempts and metadata), update (the same, but keeps its schedule). '
-    'schedule_at or schedule_in: not before then. max_attempts: runs, not retries. timeout: bound of one attempt. '
-    'Raises PJ001 (invalid argument), PJ008 (args).';
+'Defer one job. It runs if and when the transaction commits.
+What is left NULL of queue, priority, lock, max_attempts and timeout comes from the task''s definition, else from that of *, else
+it is built in.
+task: what to run, a name of 1 to 128 characters. It needs no definition.
+args: a JSON object; NULL: {}.
+queue: a name of 1 to 128 characters; built in: default.
+priority: higher runs first; built in: 0.
+lock: jobs sharing it run one at a time, those that are due, by priority and then id; at most 1,024 bytes; built in: none.
+queueing_lock: at most one todo job has it; at most 1,024 bytes; NULL: none.
+schedule_at: not before this time; NULL: at once.
+schedule_in: not before this span from now, from 0 to 100 years; instead of schedule_at.
+max_attempts: how many times the job may run, at least 1; built in: 1. Runs, not retries.
+timeout: bound of one attempt, from 1 ms to 100 years, kept by the worker; built in: none.
+on_conflict: what to do when a todo job has the queueing_lock. error: raise 23505. skip: leave that job as it is. replace: give it
+the new args, schedule, priority, timeout, max_attempts and metadata (debounce). update: the same, but it keeps its schedule
+(throttle). NULL: error.
+metadata: a JSON object, handed to the worker as it is; NULL: {}.
+Returns the job''s id; when on_conflict spared a new job, the id of the one that has the queueing lock.
+Raises 23505 (a todo job has the queueing_lock, and on_conflict is error; constraint procrastinate_jobs_queueing_lock_idx_v1),
+40001 (the queueing lock changed hands a hundred times: defer again), PJ001 (an argument is out of its range, schedule_at and
+schedule_in are both given, or replace or update found a job of another task, queue or lock), PJ008 (args are not an object, or
+lack what the task''s lock names).';
 
 -- All checks come before the first insert. The block around the parsing writes nothing, so it costs no transaction id.
 create or replace function procrastinate_parse_jobs(p_jobs jsonb)
@@ -219,8 +235,12 @@ end;
 $function$;
 
 comment on function procrastinate_defer_many(jsonb) is
-    'Defer many jobs, all or nothing: an array of objects whose keys are the parameters of procrastinate_defer. '
-    'Returns the ids in the same order. Raises PJ001 (invalid argument, unknown key), PJ008 (args), 23505 (queueing lock taken).';
+'Defer many jobs, all or nothing.
+jobs: a JSON array of objects, whose keys are the parameters of procrastinate_defer; only task is needed.
+Returns the ids, in the order of the array; none for an empty array.
+Raises 23505 (a todo job, perhaps of the same array, has the queueing_lock of one whose on_conflict is error), 40001 (a queueing
+lock changed hands a hundred times: defer again), PJ001 (jobs are not an array of objects, a key is unknown, a value has another
+type, or procrastinate_defer would raise it), PJ008 (args of a job are not an object, or lack what the task''s lock names).';
 
 create or replace function procrastinate_job_status(job_id bigint)
 returns procrastinate_job_status
@@ -241,5 +261,7 @@ end;
 $function$;
 
 comment on function procrastinate_job_status(bigint) is
-    'The status of one job, and nothing else of it: for producers. Give the id as a number or by name: a bare literal ''42'' would be read as the type of the same name. '
-    'Raises PJ001 (NULL), PJ004 (no such job).';
+'The status of one job and nothing else of it: for who may defer, but not read other people''s args.
+job_id: the job''s id, as a number or by name: a bare literal ''42'' would be read as the type of the same name.
+Returns the status.
+Raises PJ001 (job_id is NULL), PJ004 (there is no such job, perhaps no more).';

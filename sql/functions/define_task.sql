@@ -111,13 +111,31 @@ end;
 $function$;
 
 comment on function procrastinate_define_task(text, text, integer, text, integer, interval, interval, double precision, interval, double precision, interval, text, integer, interval, interval, boolean) is
-    'Set the defaults and the retry policy of a task, replacing the whole of an earlier definition; task ''*'' sets those of all tasks. '
-    'What is left NULL comes from *, else: queue default, priority 0, max_attempts 1 (runs, not retries), no waits between attempts, '
-    'retry_max_wait 1 year, no jitter, no timeout, on_stall retry, max_rescues 3, keep_succeeded 7 days, keep_failed 30 days, shared false. '
-    'lock may name args in braces: customer-{customer_id}. After the first failure a job waits retry_wait + retry_exponential seconds, after failure number n + 1 '
-    'retry_wait + retry_linear * n + retry_exponential ^ (n + 1) seconds, at most retry_max_wait, give or take the fraction retry_jitter. '
-    'Queue, priority, lock, max_attempts and timeout are taken when a job is deferred, the rest when it fails or ends. '
-    'Raises PJ001 (invalid argument).';
+'Set the defaults and the policy of a task, replacing the whole of an earlier definition.
+What is left NULL comes from the definition of *, which holds for all tasks, else it is built in.
+Queue, priority, lock, max_attempts and timeout are taken when a job is deferred (max_attempts, when nobody said by then, as it
+fails), the rest when an attempt ends.
+After a failure that n ended attempts came before, a job waits retry_wait + retry_linear * n + retry_exponential ^ (n + 1)
+seconds, at most retry_max_wait, give or take retry_jitter: the formula of Python''s Procrastinate.
+task: a name of 1 to 128 characters; *: for all tasks.
+queue: a name of 1 to 128 characters; built in: default.
+priority: higher runs first; built in: 0.
+lock: at most 1,024 bytes; {name} stands for that argument of the job: customer-{customer_id}; built in: none.
+max_attempts: how many times a job may run, at least 1; built in: 1. Runs, not retries.
+retry_wait: part of every wait, from 0 to 100 years; built in: 0.
+retry_linear: what each further wait is longer, from 0 to 100 years; built in: 0.
+retry_exponential: base of a power, in seconds, at least 0; 0: no power; built in: 0.
+retry_max_wait: longest wait before its jitter, from 0 to 100 years; never more than 365 days count; built in: 1 year.
+retry_jitter: fraction from 0 to 1, by which at most a wait is made longer or shorter at random; built in: 0.
+timeout: bound of one attempt, from 1 ms to 100 years, kept by the worker; built in: none.
+on_stall: what becomes of a job whose worker died. retry: todo again, up to max_rescues. fail: failed. Built in: retry.
+max_rescues: a job fails when so many workers died with it, at least 1; built in: 3.
+keep_succeeded: how long a job is to be kept that succeeded, from 0 to 100 years; built in: 7 days. Stored; this version deletes
+no jobs.
+keep_failed: the same for jobs that ended otherwise, from 0 to 100 years; built in: 30 days. Stored; this version deletes no jobs.
+shared: whether Python''s workers may have the task too, once a worker has registered for it; built in: false. Stored; this version
+serves no Python workers.
+Raises PJ001 (an argument is out of its range, or a brace of lock stands outside of a {name}).';
 
 -- That a task is native is not part of its definition and outlives it.
 create or replace function procrastinate_drop_task(task text)
@@ -142,4 +160,7 @@ end;
 $function$;
 
 comment on function procrastinate_drop_task(text) is
-    'Forget the definition of a task; its jobs go on with the defaults. Raises PJ001 (invalid argument), PJ007 (not defined).';
+'Forget the definition of a task. Its jobs keep what they got when they were deferred; for the rest * and the built-in defaults
+hold.
+task: a name that procrastinate_define_task was called with.
+Raises PJ001 (task is NULL, or not of 1 to 128 characters), PJ007 (the task is not defined).';

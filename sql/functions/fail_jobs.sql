@@ -76,10 +76,19 @@ end;
 $function$;
 
 comment on function procrastinate_fail_jobs(bigint, bigint[], text[], interval[], boolean[]) is
-    'Attempts end in failure. The job goes back to todo as long as it may run again (max_attempts of the job or of its task, default 1): after the task''s delay, '
-    'or after retry_in when given; with final it fails for good. errors are cut to 10,000 characters. One entry of each array for each job, or NULL for none at all. '
-    'Returns for each job its new status (todo, failed, or aborted when its abort was requested), lost when it is not held by this worker, or busy when an open '
-    'transaction has its row: fail those again, each alone. One job alone waits. Raises PJ001 (invalid argument), PJ003 (worker not registered; nothing was failed).';
+'Attempts ended in failure. A job that may run again (by its max_attempts, else its task''s) goes back to todo, the others fail.
+One job alone waits for an open transaction that has it, several do not.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_ids: the jobs'' ids.
+errors: what went wrong, an entry for each job, cut to 10,000 characters; NULL: no reason given.
+retry_in: how long to wait before the next attempt, an entry for each job, from 0 to 100 years; NULL: as the task''s policy says.
+final: an entry for each job; true: it does not run again, whatever is left; NULL: none is final.
+Returns a row for each job.
+job_id: the job''s id.
+status: its new status: todo, failed, or aborted instead of todo when its abort was requested. lost: not held by this worker (any
+more). busy: an open transaction has it; fail it again, alone.
+Raises PJ001 (worker_id, job_ids or an entry of it is NULL, a span is out of its range, or another array is not as long as
+job_ids), PJ003 (the worker is not registered, or not any more; nothing was failed).';
 
 create or replace function procrastinate_fail_job(
     worker_id bigint,
@@ -107,4 +116,12 @@ end;
 $function$;
 
 comment on function procrastinate_fail_job(bigint, bigint, text, interval, boolean) is
-    'procrastinate_fail_jobs for one job; returns its new status. Raises PJ001 (invalid argument), PJ002 (not held by this worker), PJ003 (worker not registered).';
+'procrastinate_fail_jobs for one job. Waits for an open transaction that has it.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_id: the job''s id.
+error: what went wrong, cut to 10,000 characters; NULL: no reason given.
+retry_in: how long to wait before the next attempt, from 0 to 100 years; NULL: as the task''s policy says.
+final: true: it does not run again, whatever is left.
+Returns the new status: todo, failed, or aborted instead of todo when its abort was requested.
+Raises PJ001 (worker_id or job_id is NULL, or retry_in is out of its range), PJ002 (the job is not held by this worker), PJ003
+(the worker is not registered, or not any more).';

@@ -160,6 +160,12 @@ end;
 $function$;
 
 comment on function procrastinate_fetch_jobs(bigint, integer, integer) is
-    'Start at most max_jobs jobs for this worker (at most 200 with locks), best first, and return them; none when there is nothing to do. '
-    'max_per_lock: how many jobs of one lock the worker may get at once, to work them one after the other in the order given (default 1). '
-    'Raises PJ001 (invalid argument), PJ003 (not registered), PJ009 (not READ COMMITTED).';
+'Start jobs for a worker, and hand them to it. They are doing from the commit on.
+Best first: by priority, then those that were given back, then as they became ready; between queues and tasks of one priority to
+within a batch. Not those of paused queues.
+worker_id: the worker''s id, from procrastinate_register_worker.
+max_jobs: how many jobs at most, from 1; of those with locks at most 200.
+max_per_lock: how many jobs of one lock at most, from 1. The worker runs them one after the other, in the order given.
+Returns the jobs, each as a procrastinate_job; none when there is nothing to do.
+Raises PJ001 (an argument is NULL, or a number below 1), PJ003 (the worker is not registered, or not any more), PJ009 (the
+transaction is not READ COMMITTED).';

@@ -157,9 +157,15 @@ end;
 $function$;
 
 comment on function procrastinate_finish_jobs(bigint, bigint[], jsonb[]) is
-    'End jobs with success and store their results (one each, or NULL for none at all). Returns only the jobs that did not end: '
-    'lost, for they are not held by this worker (any more), or busy, for an open transaction has the row: finish those again, each alone. '
-    'One job alone waits for a busy row. Raises PJ001 (invalid argument), PJ003 (worker not registered; nothing was finished).';
+'End jobs with success. One job alone waits for an open transaction that has it, several do not.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_ids: the jobs'' ids.
+results: what the handlers returned, an entry for each job, any JSON or NULL; NULL: nothing at all.
+Returns only the jobs that did not end.
+job_id: id of such a job.
+outcome: lost: not held by this worker (any more). busy: an open transaction has it; finish it again, alone.
+Raises PJ001 (worker_id, job_ids or an entry of it is NULL, or results are not as many as job_ids), PJ003 (the worker is not
+registered, or not any more; nothing was finished).';
 
 -- The fast path of a busy worker: one round trip and one commit for the end of one batch and the start of the next.
 create or replace function procrastinate_exchange_jobs(
@@ -193,5 +199,15 @@ end;
 $function$;
 
 comment on function procrastinate_exchange_jobs(bigint, bigint[], jsonb[], integer, integer) is
-    'procrastinate_finish_jobs and procrastinate_fetch_jobs in one transaction. A job that did not end is returned with its outcome (lost or busy) and nothing but its id; '
-    'it never waits for a busy one. Raises what those two raise.';
+'procrastinate_finish_jobs and procrastinate_fetch_jobs in one: the fast path of a busy worker. Never waits for a job that an open
+transaction has.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_ids: ids of the jobs to finish; may be empty.
+results: what the handlers returned, an entry for each of job_ids, any JSON or NULL; NULL: nothing at all.
+max_jobs: how many jobs to fetch at most, from 1; of those with locks at most 200.
+max_per_lock: how many jobs of one lock to fetch at most, from 1. The worker runs them one after the other, in the order given.
+Returns first the jobs that did not end, with nothing but id and outcome (lost or busy), then those that were fetched, each as a
+procrastinate_job.
+Raises PJ001 (an argument but results, or an entry of job_ids, is NULL, max_jobs or max_per_lock is below 1, or results are not as
+many as job_ids), PJ003 (the worker is not registered, or not any more; nothing was finished), PJ009 (the transaction is not READ
+COMMITTED; nothing was finished).';

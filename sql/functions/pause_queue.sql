@@ -12,8 +12,10 @@ end;
 $function$;
 
 comment on function procrastinate_pause_queue(text) is
-    'Let no more jobs of a queue start; the running ones go on, deferring goes on. A waiting job with a lock keeps its place: the others of the lock wait behind it. '
-    'Any queue name is accepted. Raises PJ001 (invalid argument).';
+'Let no more jobs of a queue start, until procrastinate_resume_queue. Running ones go on, and so does deferring.
+A waiting job with a lock keeps its place: those behind it, of whatever queue, wait too.
+queue: any name of 1 to 128 characters.
+Raises PJ001 (queue is NULL, or not of 1 to 128 characters).';
 
 create or replace function procrastinate_resume_queue(queue text)
 returns void
@@ -30,4 +32,6 @@ end;
 $function$;
 
 comment on function procrastinate_resume_queue(text) is
-    'Let a paused queue go on; does nothing for one that is not paused. Raises PJ001 (invalid argument).';
+'Let a paused queue go on. Does nothing for a queue that is not paused.
+queue: a name of 1 to 128 characters.
+Raises PJ001 (queue is NULL, or not of 1 to 128 characters).';

@@ -49,8 +49,15 @@ end;
 $function$;
 
 comment on function procrastinate_register_worker(text, text[], text[], interval, jsonb) is
-    'Register a worker; returns its id, which no other worker ever gets. queues, tasks: what it serves; NULL: all, and the tasks named are noted as native. '
-    'stalled_after: silent for longer (default 30 s, at least 1 s) it is removed and its jobs go back to todo. Raises PJ001 (invalid argument).';
+'Register a worker. From then on it beats: procrastinate_beat, several times in each stalled_after.
+In a copy from another cluster, as after a restore, it first calls procrastinate_repair.
+worker_name: for people, 1 to 128 characters; several workers may have one name.
+queues: the queues it serves, each a name of 1 to 128 characters; NULL: all.
+tasks: the tasks it has handlers for, each a name of 1 to 128 characters, noted as native in procrastinate_tasks; NULL: all.
+stalled_after: silent for longer it is removed and its jobs are taken back, by procrastinate_tick; from 1 s to 100 years.
+info: any JSON, for people; NULL: {}.
+Returns the worker''s id, which no other worker ever gets.
+Raises PJ001 (an argument is out of its range).';
 
 create or replace function procrastinate_beat(worker_id bigint)
 returns setof bigint
@@ -74,7 +81,10 @@ end;
 $function$;
 
 comment on function procrastinate_beat(bigint) is
-    'A worker says that it is alive. Returns the ids of the jobs it holds whose abort is requested, every time until they end. Raises PJ003 (not registered).';
+'A worker says that it is alive.
+worker_id: the worker''s id, from procrastinate_register_worker.
+Returns the ids of the jobs it holds whose abort is requested, each time until they end.
+Raises PJ001 (worker_id is NULL), PJ003 (the worker is not registered, or not any more).';
 
 -- The row first: a fetch that is on its way is waited for, and then its lease is seen.
 create or replace function procrastinate_unregister_worker(worker_id bigint)
@@ -95,7 +105,11 @@ end;
 $function$;
 
 comment on function procrastinate_unregister_worker(bigint) is
-    'A worker says goodbye; what it still holds goes back to todo, uncounted. Raises PJ003 (not registered).';
+'A worker says goodbye. What it still holds goes back to todo, uncounted, or ends as aborted if its abort was requested.
+A job that an open transaction has is taken back by procrastinate_tick, as a rescue. Waits for a fetch of the worker that is on
+its way.
+worker_id: the worker''s id, from procrastinate_register_worker.
+Raises PJ001 (worker_id is NULL), PJ003 (the worker is not registered, or not any more).';
 
 -- Also for those who delete workers by hand: tick finds here whose jobs to take back. Without a look at the leases, for the
 -- snapshot of a deleting transaction may be too old to show the last of them.

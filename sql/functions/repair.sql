@@ -65,4 +65,6 @@ end;
 $function$;
 
 comment on function procrastinate_repair() is
-    'Rebuild all hints from the jobs; nobody can defer, fetch or finish meanwhile. For after procrastinate_check() found something, or a restore.';
+'Rebuild all hints from the jobs: after procrastinate_check found something, or a restore.
+Waits for the open transactions that wrote to jobs; nobody can defer, fetch or finish until it commits. Workers then go on.
+Of several todo jobs with one queueing lock the first keeps it.';

@@ -25,5 +25,11 @@ end;
 $function$;
 
 comment on function procrastinate_retry_job(bigint, interval) is
-    'Let a failed, cancelled or aborted job run once more, now or in schedule_in. Its attempts stay counted: it fails for good when this one fails too and they are used up. '
-    'Returns the new status, todo. Raises PJ001 (invalid argument), PJ004 (no such job), PJ005 (another status).';
+'Let a job that failed, was cancelled or was aborted run once more.
+Its attempts stay counted: when they are used up and this one fails too, it fails for good. When another todo job has its queueing
+lock, it goes without. Waits for an open transaction that has the job.
+job_id: the job''s id.
+schedule_in: how long to wait before, from 0 to 100 years; NULL: not at all.
+Returns the new status: todo.
+Raises PJ001 (job_id is NULL, or schedule_in is out of its range), PJ004 (there is no such job), PJ005 (the job is todo, doing or
+succeeded).';

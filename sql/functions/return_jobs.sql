@@ -44,9 +44,16 @@ end;
 $function$;
 
 comment on function procrastinate_return_jobs(bigint, bigint[]) is
-    'Give jobs back that were not run to an end: todo again, no attempt counted, before the others of their priority; aborted, if their abort was requested. '
-    'Returns only those that could not be given back: lost, for they are not held by this worker, or busy, for an open transaction has the row: '
-    'give those back again, each alone. One job alone waits. Raises PJ001 (invalid argument), PJ003 (worker not registered).';
+'Give jobs back that were not run to an end: todo again, before the others of their priority, and no attempt is counted. Aborted,
+if their abort was requested.
+One job alone waits for an open transaction that has it, several do not.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_ids: the jobs'' ids.
+Returns only the jobs that could not be given back.
+job_id: id of such a job.
+outcome: lost: not held by this worker (any more). busy: an open transaction has it; give it back again, alone.
+Raises PJ001 (worker_id, job_ids or an entry of it is NULL), PJ003 (the worker is not registered, or not any more; nothing was
+given back).';
 
 -- Mends an answer that never arrived: the fetch was committed, the worker does not know its jobs. It may even be on its way
 -- still, its connection cut; it holds the worker's row until it has committed, so we wait for that and then look at the leases.
@@ -72,8 +79,15 @@ end;
 $function$;
 
 comment on function procrastinate_keep_jobs(bigint, bigint[]) is
-    'A worker, with no fetch on its way, says which jobs it has: all others that it holds by the database go back to todo, uncounted. '
-    'Returns those: returned, or busy when an open transaction has the row; then call again. Raises PJ001 (invalid argument), PJ003 (worker not registered).';
+'After an answer that never arrived: a worker says which jobs it has, and all others that it holds by the database are given back,
+uncounted.
+For a worker with no fetch on its way; a fetch that is still on its way in the database is waited for.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_ids: ids of the jobs it has; may be empty.
+Returns a row for each of the others.
+job_id: id of such a job.
+outcome: returned. busy: an open transaction has it; call again.
+Raises PJ001 (worker_id, job_ids or an entry of it is NULL), PJ003 (the worker is not registered, or not any more).';
 
 -- Locks the job's row, waiting if need be, so that what follows finds it as it is now.
 create or replace function procrastinate_lock_held(p_worker_id bigint, p_job_id bigint)
@@ -114,8 +128,13 @@ end;
 $function$;
 
 comment on function procrastinate_snooze_job(bigint, bigint, interval) is
-    'The handler wants to be called again in snooze_in; no attempt is counted. Returns the new status: todo, or aborted when the job''s abort was requested. '
-    'Raises PJ001 (invalid argument), PJ002 (not held by this worker), PJ003 (worker not registered).';
+'The handler wants to be called again later. No attempt is counted. Waits for an open transaction that has the job.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_id: the job''s id.
+snooze_in: how much later, from 0 to 100 years.
+Returns the new status: todo, or aborted when the job''s abort was requested.
+Raises PJ001 (an argument is NULL, or snooze_in is out of its range), PJ002 (the job is not held by this worker), PJ003 (the
+worker is not registered, or not any more).';
 
 create or replace function procrastinate_abort_job(worker_id bigint, job_id bigint, error text default null)
 returns procrastinate_job_status
@@ -133,5 +152,11 @@ end;
 $function$;
 
 comment on function procrastinate_abort_job(bigint, bigint, text) is
-    'The handler stopped because it was asked to: the job ends as aborted, its attempt counts. '
-    'Raises PJ001 (invalid argument), PJ002 (not held by this worker), PJ003 (worker not registered).';
+'The handler stopped because it was asked to. The job ends as aborted; the attempt counts. Waits for an open transaction that has
+the job.
+worker_id: the worker''s id, from procrastinate_register_worker.
+job_id: the job''s id.
+error: what there is to say, cut to 10,000 characters; NULL: nothing.
+Returns the new status: aborted.
+Raises PJ001 (worker_id or job_id is NULL), PJ002 (the job is not held by this worker), PJ003 (the worker is not registered, or
+not any more).';

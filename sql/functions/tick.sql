@@ -57,5 +57,8 @@ end;
 $function$;
 
 comment on function procrastinate_tick() is
-    'The clockwork: jobs that became due, locks to pass on, dead workers, tidying. Anyone may call it, at any rate, concurrently, also inside a transaction; workers do once a second. '
-    'Returns the span until something is due, at most one second. Raises PJ009 (not READ COMMITTED).';
+'The clockwork: lets jobs run that became due, passes locks on, removes silent workers and takes back their jobs, tidies.
+Anyone may call it, at any rate, several at once; workers do once a second. What it took is kept from the others until its
+transaction ends.
+Returns the span until something is due, from 0 to 1 second.
+Raises PJ009 (the transaction is not READ COMMITTED).';

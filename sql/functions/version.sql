@@ -8,4 +8,6 @@ as $function$
     select '0.1.0'
 $function$;
 
-comment on function procrastinate_version() is 'The version of the functions that are installed, as in 0.1.0.';
+comment on function procrastinate_version() is
+'The version of the functions that are installed.
+Returns it, as in 0.1.0.';

@@ -7,8 +7,25 @@ create type procrastinate_job_status as enum ('todo', 'doing', 'succeeded', 'fai
 create type procrastinate_attempt_kind as enum (
     'failed', 'aborted', 'cancelled', 'snoozed', 'returned', 'rescued', 'abort_requested', 'retried');
 
-comment on type procrastinate_job_status is 'todo, doing, and the ends: succeeded, failed, cancelled, aborted. aborting is never stored.';
-comment on type procrastinate_attempt_kind is 'What a row of procrastinate_attempts tells: how an attempt ended, or what somebody asked for.';
+comment on type procrastinate_job_status is
+'The status of a job.
+todo: it waits to run, or to be due.
+doing: a worker runs it.
+succeeded: it ran, and ended well.
+failed: its last attempt failed, or too many workers died with it.
+cancelled: it was cancelled while it waited.
+aborting: never stored; clients of Python''s Procrastinate know it.
+aborted: it was asked to stop, and did not run to a good end.';
+comment on type procrastinate_attempt_kind is
+'What a row of procrastinate_attempts tells: how an attempt ended, or what somebody asked for.
+failed: an attempt failed; the job runs again at scheduled_at, or not if that is NULL.
+aborted: an attempt ended and its abort had been requested, or its handler stopped and said so.
+cancelled: the job was cancelled while it waited.
+snoozed: the handler wanted to be called again later.
+returned: the worker gave the job back.
+rescued: the worker was removed and the job taken back; it runs again at scheduled_at, or not if that is NULL.
+abort_requested: somebody asked the running job to stop.
+retried: somebody let the job run once more.';
 
 -- No index and no foreign key may mention a column that a normal start or finish changes (status, worker_id, attempts,
 -- started_at, finished_at, result): then both are HOT updates, and a job costs its one index entry for its whole life.
@@ -51,18 +68,29 @@ create index procrastinate_jobs_task_name_idx on procrastinate_jobs (task_name);
 create index procrastinate_jobs_abort_requested_idx on procrastinate_jobs (id) where abort_requested;
 create index procrastinate_jobs_error_idx on procrastinate_jobs (id) where error is not null;
 
-comment on table  procrastinate_jobs is 'The jobs, one row each, from defer until retention deletes it. The truth: all hints can be rebuilt from it.';
-comment on column procrastinate_jobs.lock is 'Jobs sharing a lock run one at a time.';
+comment on table  procrastinate_jobs is 'The jobs, one row each, from defer until somebody deletes it. The truth: all hints can be rebuilt from it.';
+comment on column procrastinate_jobs.id is 'The number that procrastinate_defer returned.';
+comment on column procrastinate_jobs.queue_name is 'The queue it waits in.';
+comment on column procrastinate_jobs.task_name is 'The task: what a worker runs.';
+comment on column procrastinate_jobs.priority is 'Higher runs first.';
+comment on column procrastinate_jobs.lock is 'Jobs sharing a lock run one at a time; NULL: none.';
 comment on column procrastinate_jobs.lock_key is 'The lock as the hints know it. Two locks with one key merely run one at a time.';
-comment on column procrastinate_jobs.queueing_lock is 'At most one todo job per value.';
+comment on column procrastinate_jobs.queueing_lock is 'At most one todo job per value; NULL: none, or given up because another todo job had it.';
+comment on column procrastinate_jobs.args is 'The arguments, a JSON object.';
+comment on column procrastinate_jobs.status is 'Where it is in its life.';
 comment on column procrastinate_jobs.scheduled_at is 'Not before this time; NULL: as soon as deferred.';
 comment on column procrastinate_jobs.attempts is 'Attempts that ended by themselves; given back, snoozed and rescued ones do not count.';
 comment on column procrastinate_jobs.rescues is 'How often the job was taken back from a dead worker.';
-comment on column procrastinate_jobs.max_attempts is 'How many times the job may run; NULL: as its task says.';
+comment on column procrastinate_jobs.max_attempts is 'How many times the job may run; NULL: as its task says when it fails.';
 comment on column procrastinate_jobs.timeout is 'Bound of one attempt; NULL: none.';
+comment on column procrastinate_jobs.abort_requested is 'Somebody asked the running job to stop.';
 comment on column procrastinate_jobs.worker_id is 'Who holds the job. NULL while doing: its worker was removed, tick takes it back.';
-comment on column procrastinate_jobs.error is 'Of the last attempt that failed, also when a later one succeeded.';
+comment on column procrastinate_jobs.deferred_at is 'When it was deferred.';
+comment on column procrastinate_jobs.started_at is 'When its last attempt began; NULL: never.';
+comment on column procrastinate_jobs.finished_at is 'When it ended; NULL: todo or doing.';
+comment on column procrastinate_jobs.error is 'Of the last attempt that did not end well, also when a later one did; at most 10,000 characters.';
 comment on column procrastinate_jobs.result is 'What the handler returned.';
+comment on column procrastinate_jobs.metadata is 'A JSON object of who deferred it.';
 
 -- No foreign key to jobs: its trigger would fire row by row in retention; one statement-level trigger deletes them (jobs_deleted.sql).
 create table procrastinate_attempts (
@@ -80,9 +108,16 @@ create table procrastinate_attempts (
 
 create index procrastinate_attempts_job_idx on procrastinate_attempts (job_id, id);
 
-comment on table  procrastinate_attempts is 'One row for each end of an attempt that was not plain success, each abort request and each operator''s retry.';
-comment on column procrastinate_attempts.attempt is 'Number of the attempt that ended, from 1; NULL: none was running.';
-comment on column procrastinate_attempts.scheduled_at is 'When the job is due again; NULL: it does not run again.';
+comment on table  procrastinate_attempts is 'One row for each end of an attempt that was not plain success, each abort request and each operator''s retry; gone with its job.';
+comment on column procrastinate_attempts.id is 'In the order in which the rows of a job were written.';
+comment on column procrastinate_attempts.job_id is 'Of which job.';
+comment on column procrastinate_attempts.kind is 'What happened.';
+comment on column procrastinate_attempts.at is 'When.';
+comment on column procrastinate_attempts.attempt is 'Number of the attempt that was running, from 1; NULL: none.';
+comment on column procrastinate_attempts.started_at is 'When that attempt began.';
+comment on column procrastinate_attempts.worker_id is 'Who held the job.';
+comment on column procrastinate_attempts.error is 'What went wrong; at most 10,000 characters.';
+comment on column procrastinate_attempts.scheduled_at is 'When the job is due again; NULL: this did not put it back to todo.';
 comment on column procrastinate_attempts.queueing_lock is 'The queueing lock that the job gave up, because another waiting job has it.';
 
 create table procrastinate_tasks (
@@ -108,9 +143,25 @@ create table procrastinate_tasks (
     constraint procrastinate_tasks_on_stall    check (on_stall in ('retry', 'fail'))
 );
 
-comment on table  procrastinate_tasks is 'Defaults and policy of tasks; * holds those for all tasks. A NULL means: as * says, else the built-in default.';
-comment on column procrastinate_tasks.defined_at is 'NULL: never defined, only noted as native.';
+comment on table  procrastinate_tasks is 'Defaults and policy of tasks, as procrastinate_define_task set them; * holds those for all tasks. A NULL means: as * says, else the built-in default.';
+comment on column procrastinate_tasks.task_name is 'The task, or * for all.';
+comment on column procrastinate_tasks.defined_at is 'When it was last defined. NULL: never, or dropped; only noted as native.';
 comment on column procrastinate_tasks.native is 'A worker of our own protocol has registered for it, once and for good.';
+comment on column procrastinate_tasks.queue_name is 'The queue of its jobs.';
+comment on column procrastinate_tasks.priority is 'The priority of its jobs.';
+comment on column procrastinate_tasks.lock is 'The lock of its jobs, with {name} for an argument.';
+comment on column procrastinate_tasks.max_attempts is 'How many times a job may run.';
+comment on column procrastinate_tasks.retry_wait is 'Part of every wait after a failure.';
+comment on column procrastinate_tasks.retry_linear is 'What each further wait is longer.';
+comment on column procrastinate_tasks.retry_exponential is 'Base of a power, in seconds, that is added to each wait.';
+comment on column procrastinate_tasks.retry_max_wait is 'Longest wait, before its jitter.';
+comment on column procrastinate_tasks.retry_jitter is 'Fraction by which a wait is made longer or shorter at random.';
+comment on column procrastinate_tasks.timeout is 'Bound of one attempt.';
+comment on column procrastinate_tasks.on_stall is 'What becomes of a job whose worker died: retry or fail.';
+comment on column procrastinate_tasks.max_rescues is 'A job fails when so many workers died with it.';
+comment on column procrastinate_tasks.keep_succeeded is 'How long a job is to be kept that succeeded.';
+comment on column procrastinate_tasks.keep_failed is 'How long a job is to be kept that ended otherwise.';
+comment on column procrastinate_tasks.shared is 'Whether Python''s workers may have a native task too.';
 
 create table procrastinate_queues (
     queue_name text        primary key,
@@ -118,7 +169,9 @@ create table procrastinate_queues (
     constraint procrastinate_queues_name_length check (char_length(queue_name) between 1 and 128)
 );
 
-comment on table procrastinate_queues is 'The paused queues. A queue needs no row to exist.';
+comment on table  procrastinate_queues is 'The paused queues. A queue needs no row to exist.';
+comment on column procrastinate_queues.queue_name is 'The queue.';
+comment on column procrastinate_queues.paused_at is 'Since when no job of it starts.';
 
 create table procrastinate_workers (
     id             bigint      generated always as identity primary key,
@@ -134,10 +187,16 @@ create table procrastinate_workers (
 ) with (fillfactor = 50);
 
 comment on table  procrastinate_workers is 'The workers that are alive. An id is never used again: it fences what a removed worker may still say.';
+comment on column procrastinate_workers.id is 'The number that procrastinate_register_worker returned.';
+comment on column procrastinate_workers.worker_name is 'For people.';
 comment on column procrastinate_workers.queues is 'The queues it serves; NULL: all.';
 comment on column procrastinate_workers.tasks is 'The tasks it has handlers for; NULL: all.';
-comment on column procrastinate_workers.stalled_after is 'Silent for longer than this it is removed and its jobs go back to todo.';
+comment on column procrastinate_workers.stalled_after is 'Silent for longer than this it is removed and its jobs are taken back.';
+comment on column procrastinate_workers.info is 'What it says of itself, any JSON.';
+comment on column procrastinate_workers.registered_at is 'When it registered.';
+comment on column procrastinate_workers.last_heartbeat is 'When it last beat.';
 comment on column procrastinate_workers.spared is 'How often in a row it was found silent by a tick that came after the clockwork stood still, and not removed until spared_until.';
+comment on column procrastinate_workers.spared_until is 'Until when it is not removed; NULL: it was not spared since it last beat.';
 
 -- One row. A dump restored into another cluster is noticed by the system identifier: transaction ids, and so floors, mean nothing there.
 create table procrastinate_install (
@@ -171,7 +230,20 @@ create type procrastinate_job as (
     outcome      text
 );
 
-comment on type procrastinate_job is 'A job handed to a worker. outcome is NULL for a job to run; lost or busy (and only id set) for one that exchange could not finish.';
+comment on type  procrastinate_job is 'A job as it is handed to a worker.';
+comment on column procrastinate_job.id is 'The job, for procrastinate_finish_jobs and all else.';
+comment on column procrastinate_job.task_name is 'What to run.';
+comment on column procrastinate_job.queue_name is 'The queue it waited in.';
+comment on column procrastinate_job.args is 'The arguments, a JSON object.';
+comment on column procrastinate_job.priority is 'Its priority.';
+comment on column procrastinate_job.lock is 'Its lock; NULL: none.';
+comment on column procrastinate_job.attempt is 'Number of this attempt, from 1; given back, snoozed and rescued ones did not count.';
+comment on column procrastinate_job.max_attempts is 'How many times it may run; NULL: as its task says when it fails.';
+comment on column procrastinate_job.timeout is 'How long the worker lets this attempt run; NULL: for ever.';
+comment on column procrastinate_job.scheduled_at is 'When it was due; NULL: as soon as deferred.';
+comment on column procrastinate_job.deferred_at is 'When it was deferred.';
+comment on column procrastinate_job.metadata is 'A JSON object of who deferred it.';
+comment on column procrastinate_job.outcome is 'NULL: a job to run. lost or busy, and only id set: one that procrastinate_exchange_jobs could not finish.';
 
 -- A job on its way into the queue.
 create type procrastinate_new_job as (

@@ -1,6 +1,6 @@
 -- The catalog is asked what STYLE.md asks of us. A test that finds something says what.
 begin;
-select plan(44);
+select plan(51);
 
 -- our functions, tables and views; those of extensions in the same schema are not ours
 create temp view function as
@@ -185,11 +185,87 @@ select is_empty(
                            where a.attrelid in ('procrastinate_jobs'::regclass, 'procrastinate_attempts'::regclass) and a.attnum > 0))
          and coalesce(obj_description(t.oid, 'pg_type'), obj_description(t.typrelid, 'pg_class'), '') = '' $$,
     'every type that users and workers see has a comment');
+
+-- What docs/sql.md is made of. The comment of a public function says what it does, then in lines of their own (a line that
+-- begins otherwise goes on with the one above it) what each argument means, what it returns, what each column of that
+-- means, and what it raises: Raises CODE (when), CODE (when).
+
+create temp table documented as
+select f.oid, f.name, p.prorettype, coalesce(p.proargnames, '{}') as names, l.line, l.n, (regexp_match(l.line, '^([a-z_]+): .'))[1] as describes
+from function f
+join pg_proc p using (oid)
+cross join regexp_split_to_table(obj_description(f.oid, 'pg_proc'), '\n') with ordinality l(line, n)
+where f.definer and not f.is_trigger;
+
+create temp table says_it_raises as
+select d.name, m[1] as sqlstate
+from (
+    select d.name, string_agg(d.line, ' ' order by d.n) as text
+    from documented d
+    where d.n >= (select min(r.n) from documented r where r.oid = d.oid and r.line like 'Raises %')
+    group by d.name
+) d
+cross join regexp_matches(d.text, '([0-9A-Z]{5}) \(([^()]+)\)[,.]', 'g') m;
+
+-- through whatever it calls
+create temp table can_raise as
+with recursive code as (
+    select f.oid, f.name, f.source, regexp_replace(regexp_replace(f.source, '--[^\n]*', '', 'g'), '''[^'']*''', '', 'g') as plain from function f
+), call as materialized (
+    select f.oid, g.oid as calls from code f join code g on strpos(f.plain, g.name) > 0 and f.plain ~ ('\y' || g.name || '\s*\(')
+), reach as (
+    select f.name, f.oid from function f where f.definer and not f.is_trigger
+    union
+    select r.name, c.calls from reach r join call c using (oid)
+)
+select distinct r.name, m[1] as sqlstate
+from reach r
+join code using (oid)
+cross join regexp_matches(code.source, 'errcode = ''([^'']*)''', 'g') m;
+
+-- the one table of SQLSTATEs
+\set sqlstates `sed -n 's/^| \([0-9A-Z]\{5\}\) | .*/\1/p' docs/ARCHITECTURE.md`
+create temp table sqlstate as select s.code from string_to_table(:'sqlstates', E'\n') s(code);
+
 select is_empty(
-    $$ select f.name, m[1] as sqlstate
-       from function f cross join regexp_matches(f.source, 'errcode = ''(PJ\d+)''', 'g') m
-       where f.definer and not f.is_trigger and obj_description(f.oid, 'pg_proc') not like '%' || m[1] || '%' $$,
-    'what a public function raises stands in its comment');
+    $$ select d.name, array_agg(d.describes order by d.n) filter (where d.describes is not null) as described, d.names
+       from documented d
+       group by d.oid, d.name, d.names
+       having coalesce(array_agg(d.describes order by d.n) filter (where d.describes is not null), '{}') <> d.names $$,
+    'the comment of a public function describes its arguments and the columns of its result, in their order, and nothing else');
+select is_empty(
+    $$ select d.name
+       from documented d
+       group by d.oid, d.name, d.prorettype
+       having count(*) filter (where d.line like 'Returns %') <> (d.prorettype <> 'void'::regtype)::integer $$,
+    'the comment of a public function says what it returns, if anything');
+select set_eq(
+    $$ select name, sqlstate from says_it_raises where sqlstate <> '23505' $$,
+    $$ select name, sqlstate from can_raise $$,
+    'what a public function, or one that it calls, may raise stands in its comment, and nothing else');
+select set_eq(
+    $$ select name from says_it_raises where sqlstate = '23505' $$,
+    array['procrastinate_defer', 'procrastinate_defer_many'],
+    'those that defer say that a queueing lock may be taken');
+select is_empty(
+    $$ select distinct x.sqlstate from (select sqlstate from says_it_raises union all select sqlstate from can_raise) x
+       where x.sqlstate not in (select code from sqlstate) $$,
+    'every SQLSTATE that may be met is in the table of docs/ARCHITECTURE.md');
+select is_empty(
+    $$ select a.attrelid::regclass, a.attname
+       from pg_attribute a
+       where a.attrelid in ('procrastinate_jobs'::regclass, 'procrastinate_attempts'::regclass, 'procrastinate_tasks'::regclass, 'procrastinate_queues'::regclass,
+                            'procrastinate_workers'::regclass, 'procrastinate_job'::regclass)
+         and a.attnum > 0 and not a.attisdropped and coalesce(col_description(a.attrelid, a.attnum), '') = '' $$,
+    'every column that users and workers read has a comment');
+select is_empty(
+    $$ select e.enumtypid::regtype, e.enumlabel
+       from pg_enum e join pg_type t on t.oid = e.enumtypid
+       where t.typnamespace = quote_ident(current_schema())::regnamespace and obj_description(t.oid, 'pg_type') !~ format('\n%s: .', e.enumlabel) $$,
+    'the comment of an enum describes each of its values');
+select is_empty(
+    $$ select d.name from documented d where d.n = 1 and (d.describes is not null or d.line ~ '^(Returns|Raises) ') $$,
+    'the comment of a public function begins with what it does');
 
 -- indexes, keys and triggers
 
