@@ -22,7 +22,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 RACE = $(shell go env CGO_ENABLED | sed -n 's/^1$$/-race/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sql test-go check lint build deps clean
+.PHONY: help demo test test-sql test-go check docs lint build deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
@@ -49,6 +49,10 @@ test-go: deps ## Run the Go tests only
 
 check: lint ## Run what CI runs: lint, then test
 	@$(MAKE) test
+
+docs: ## Write docs/sql.md, the SQL reference; make test fails when it is stale
+	@scripts/install-deps server
+	@scripts/with-postgres go run ./internal/sqldoc .
 
 lint: ## Run gofmt, go vet and staticcheck
 	@unformatted=$$(gofmt -l .) && test -z "$$unformatted" || { echo "gofmt -w $$unformatted"; exit 1; }

@@ -1,0 +1,1 @@
+select procrastinate_version();
