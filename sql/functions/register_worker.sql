@@ -28,10 +28,7 @@ begin
     end if;
     perform procrastinate_check_span('stalled_after', stalled_after, '1 s');
 
-    -- a dump restored into another cluster: every worker registers before it fetches
-    if exists (select from procrastinate_install i, pg_control_system() c where i.system_identifier <> c.system_identifier) then
-        perform procrastinate_repair();
-    end if;
+    perform procrastinate_repair_copy();
 
     insert into procrastinate_tasks as t (task_name, native)
     select distinct u.task, true
@@ -67,6 +64,8 @@ security definer
 set search_path from current
 as $function$
 begin
+    -- a worker that was led to a copy of its database need not notice, and goes on as the one it was; before any row is locked
+    perform procrastinate_repair_copy();
     update procrastinate_workers w
     set last_heartbeat = clock_timestamp(), spared = 0, spared_until = null
     where w.id = worker_id;

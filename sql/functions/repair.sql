@@ -26,7 +26,7 @@ begin
     update procrastinate_install i
     set system_identifier = c.system_identifier
     from pg_control_system() c
-    where i.system_identifier <> c.system_identifier;
+    where i.system_identifier is distinct from c.system_identifier;
 
     -- a job whose worker is no more, or that has none, is rescued by the next tick
     insert into procrastinate_leases (worker_id, job_ids)
@@ -68,3 +68,49 @@ comment on function procrastinate_repair() is
 'Rebuild all hints from the jobs: after procrastinate_check found something, or a restore.
 Waits for the open transactions that wrote to jobs; nobody can defer, fetch or finish until it commits. Workers then go on.
 Of several todo jobs with one queueing lock the first keeps it.';
+
+-- A dump is one snapshot, so the hints in it agree with its jobs. But floors and positions of the clockwork speak of the
+-- transactions of the cluster where they were made, and keys of locks of its version's hash function.
+--
+-- In the same cluster (another database) all of it stays true: what was in progress at the dump brings nothing here, and what
+-- is written here comes later. In another cluster a floor may lie above the tokens that are written now, and hide them; so
+-- all is built anew. The system identifier tells, and where it does not (clusters copied from one image have the same) a
+-- clockwork that is ahead of this cluster's transactions. An extension's dump brings neither floors nor positions, nor
+-- whence it came: after create extension, by which pg_restore begins, the identifier is NULL, and the first worker repairs.
+create or replace function procrastinate_is_copy()
+returns boolean
+language plpgsql
+stable
+set search_path from current
+as $function$
+begin
+    return exists (
+        select from procrastinate_install i, pg_control_system() c where i.system_identifier is distinct from c.system_identifier
+    ) or (
+        select t.agenda_xid from procrastinate_ticks t order by t.n desc limit 1
+    ) > pg_snapshot_xmax(pg_current_snapshot());
+end;
+$function$;
+
+comment on function procrastinate_is_copy() is
+    'Whether the hints may have been made in another cluster: a dump was restored, or create extension has just made the tables.';
+
+-- Of the workers that come after a restore one repairs; the others wait for it, and look again.
+create or replace function procrastinate_repair_copy()
+returns void
+language plpgsql
+volatile
+set search_path from current
+as $function$
+begin
+    if procrastinate_is_copy() then
+        lock table procrastinate_jobs in exclusive mode;
+        if procrastinate_is_copy() then
+            perform procrastinate_repair();
+        end if;
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_repair_copy() is
+    'Rebuild all hints if they may have been made in another cluster.';

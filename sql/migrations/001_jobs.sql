@@ -203,7 +203,7 @@ create table procrastinate_install (
     only_row          boolean     primary key default true check (only_row),
     version           text,
     digest            text,
-    system_identifier bigint      not null,
+    system_identifier bigint,
     installed_at      timestamptz not null default clock_timestamp()
 );
 
@@ -211,6 +211,7 @@ insert into procrastinate_install (system_identifier)
 select c.system_identifier from pg_control_system() c;
 
 comment on table  procrastinate_install is 'Which version of the functions is installed, and in which cluster.';
+comment on column procrastinate_install.system_identifier is 'The cluster in which the hints were made; NULL: not known, the first worker rebuilds them.';
 comment on column procrastinate_install.digest is 'Of the functions'' source: equal means there is nothing to install.';
 
 -- What fetch and exchange hand to a worker.

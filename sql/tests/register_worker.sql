@@ -1,6 +1,6 @@
 -- Workers register, beat and leave.
 begin;
-select plan(29);
+select plan(30);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -125,6 +125,11 @@ select results_eq(
     $$ values ('a') $$,
     'the first worker to register after a restore into another cluster repairs the hints');
 select is_empty($$ select * from procrastinate_check() $$, 'all is well afterwards');
+
+update procrastinate_install i set system_identifier = null;
+delete from procrastinate_leases;
+select procrastinate_beat(:fourth);
+select is_empty($$ select * from procrastinate_check() $$, 'so does the next beat of a worker that was led to the copy, though it registers no more');
 
 select * from finish();
 rollback;

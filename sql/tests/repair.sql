@@ -1,6 +1,6 @@
 -- Every hint is rebuilt from the jobs.
 begin;
-select plan(20);
+select plan(27);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -101,6 +101,25 @@ select is_empty('select * from procrastinate_check()', 'a repair of what is soun
 create temp table install as table procrastinate_install;
 select procrastinate_repair();
 select results_eq('table procrastinate_install', 'table install', 'and the installation as it is');
+
+-- a copy
+select is(procrastinate_is_copy(), false, 'what was made or repaired here is no copy');
+update procrastinate_install i set system_identifier = i.system_identifier - 1;
+select is(procrastinate_is_copy(), true, 'what was made in a cluster of another name is one');
+update procrastinate_install i set system_identifier = null;
+select is(procrastinate_is_copy(), true, 'and what an extension brought, of which nobody knows');
+select procrastinate_repair();
+insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease)
+select now(), now(), pg_snapshot_xmax(pg_current_snapshot()), '{}', now(), 0, now();
+select is(procrastinate_is_copy(), false, 'a clockwork that has seen all transactions of this cluster was here');
+update procrastinate_ticks t set agenda_xid = (t.agenda_xid::text::bigint + 1)::text::xid8;
+select is(procrastinate_is_copy(), true, 'one that has seen more was not, whatever the cluster is called');
+delete from procrastinate_tokens;
+select procrastinate_repair_copy();
+select is_empty('select * from procrastinate_check()', 'a copy is repaired');
+delete from procrastinate_leases;
+select procrastinate_repair_copy();
+select isnt_empty('select * from procrastinate_check()', 'and once only');
 
 select * from finish();
 rollback;
