@@ -12,6 +12,7 @@ import (
 
 	"github.com/procrastinate-pg/procrastinate/worker"
 	"github.com/procrastinate-pg/procrastinate/worker/exec"
+	"github.com/procrastinate-pg/procrastinate/worker/migrate"
 )
 
 // runCommand runs the program with arguments separated by spaces.
@@ -29,6 +30,17 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestPrintNeedsNoDatabase(t *testing.T) {
+	code, out, errs := runCommand(t, []string{"DATABASE_URL=postgres://nobody@127.0.0.1:1/none"}, "migrate", "--print", "--schema", `we"ird`)
+	want, err := migrate.Script(`we"ird`)
+	if code != 0 || out != want || errs != "" || err != nil {
+		t.Errorf("got %d, %q, %q, %v", code, out, errs, err)
+	}
+	if begin := "create schema if not exists \"we\"\"ird\";\nset search_path = \"we\"\"ird\";\n"; !strings.Contains(out, begin) {
+		t.Errorf("it does not begin with the schema:\n%.500s", out)
+	}
+}
+
 func TestWrongUse(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -40,6 +52,8 @@ func TestWrongUse(t *testing.T) {
 		{"unknown command", nil, []string{"frobnicate"}, []string{`"frobnicate"`}},
 		{"unknown flag", nil, []string{"worker", "--frob"}, []string{"--frob"}},
 		{"argument too many", nil, []string{"migrate", "now"}, []string{`"now"`}},
+		{"status and script at once", nil, []string{"migrate", "--status", "--print"}, []string{"one of them"}},
+		{"a script with a variable at fault", []string{"PROCRASTINATE_CONCURRENCY=many"}, []string{"migrate", "--print"}, []string{"PROCRASTINATE_CONCURRENCY"}},
 		{"flag that does not parse", nil, []string{"worker", "--concurrency", "many"}, []string{`invalid value "many" for --concurrency: want a whole number`}},
 		{"span without a unit", nil, []string{"worker", "--poll-interval", "5"}, []string{`invalid value "5" for --poll-interval: want a span`}},
 		{"flag that is not a truth", nil, []string{"worker", "--listen=perhaps"}, []string{`invalid value "perhaps" for --listen: want true or false`}},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,7 +16,7 @@ import (
 )
 
 func migrateCommand(options *options) *cobra.Command {
-	var status bool
+	var status, script bool
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Install the tables and functions, or bring them up to date",
@@ -23,6 +24,12 @@ func migrateCommand(options *options) *cobra.Command {
 			"Needs a direct connection, not one through a transaction pooler. Safe to run twice, also at once.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if status && script {
+				return usageError{errors.New("--status asks a database, --print needs none: one of them")}
+			}
+			if script {
+				return printScript(options, cmd.OutOrStdout())
+			}
 			return withConn(cmd.Context(), options, func(ctx context.Context, conn *pgx.Conn) error {
 				if status {
 					return printStatus(ctx, conn, options.Worker.Schema, cmd.OutOrStdout())
@@ -32,7 +39,20 @@ func migrateCommand(options *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&status, "status", false, "print what is installed and change nothing; exit 1 if it is not current")
+	cmd.Flags().BoolVar(&script, "print", false, "print one SQL file that installs the same, for psql -1 -v ON_ERROR_STOP=1 -f FILE; needs no database")
 	return cmd
+}
+
+func printScript(options *options, out io.Writer) error {
+	if err := joinUsage(options.faults); err != nil {
+		return err
+	}
+	script, err := migrate.Script(options.Worker.Schema)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(out, script)
+	return err
 }
 
 func withConn(ctx context.Context, options *options, do func(context.Context, *pgx.Conn) error) error {
