@@ -22,10 +22,10 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 RACE = $(shell go env CGO_ENABLED | sed -n 's/^1$$/-race/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sql test-go check docs lint build deps clean
+.PHONY: help demo test test-sql test-go check docs lint build deps clean extension install-extension
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 26
 	@echo
 	@echo 'Tests and demo start a throw-away PostgreSQL. With DATABASE_URL set they use that server,'
 	@echo 'in schemas of their own that are dropped at the end (procrastinate_test_N, _demo_N).'
@@ -64,8 +64,16 @@ lint: ## Run gofmt, go vet and staticcheck
 build: ## Build bin/procrastinate
 	@go build -o bin/procrastinate ./cmd/procrastinate
 
+extension: ## Build the files of the PostgreSQL extension in build/extension
+	@rm -rf build/extension
+	@go run ./internal/extension build/extension
+
+install-extension: extension ## Put them where PostgreSQL looks for extensions (PG_CONFIG=…: for which one)
+	@scripts/install-deps server
+	@scripts/install-extension build/extension
+
 deps: ## Install what is missing of PostgreSQL, pgTAP, pg_prove and plpgsql_check
 	@scripts/install-deps
 
 clean: ## Remove what was built
-	@rm -rf bin
+	@rm -rf bin build

@@ -105,6 +105,10 @@ func printStatus(ctx context.Context, conn *pgx.Conn, schema string, out io.Writ
 	if schema == "" {
 		schema = status.Schema
 	}
+	tables := fmt.Sprintf("migrations %d of %d", status.Installed, status.Available)
+	if status.Extension != "" {
+		tables = "extension  " + status.Extension
+	}
 	functions := "missing"
 	switch {
 	case status.Functions:
@@ -114,8 +118,7 @@ func printStatus(ctx context.Context, conn *pgx.Conn, schema string, out io.Writ
 	case status.Version != "":
 		functions = status.Version + ", not current"
 	}
-	_, err = fmt.Fprintf(out, "schema     %s\nmigrations %d of %d\nfunctions  %s\n",
-		schema, status.Installed, status.Available, functions)
+	_, err = fmt.Fprintf(out, "schema     %s\n%s\nfunctions  %s\n", schema, tables, functions)
 	if err == nil && !status.Current() {
 		err = errNotCurrent
 	}

@@ -52,7 +52,8 @@ func (r Report) Nothing() bool {
 
 // Up brings the schema that is first in search_path up to date, on a connection made by Connect. It creates the
 // schema if it has a name and is missing. Two at once are safe: the second waits, then finds nothing to do. An
-// error leaves what was committed before it; the next Up goes on from there.
+// error leaves what was committed before it; the next Up goes on from there. It is worker.ErrSchema if the schema
+// belongs to the extension, which PostgreSQL updates.
 func Up(ctx context.Context, conn *pgx.Conn, schema string) (report Report, err error) {
 	if _, err := conn.Exec(ctx, `select pg_advisory_lock($1)`, lockNumber); err != nil {
 		return report, fmt.Errorf("lock: %w", err)
@@ -64,6 +65,9 @@ func Up(ctx context.Context, conn *pgx.Conn, schema string) (report Report, err 
 		}
 	}()
 	if report.CreatedSchema, err = createSchema(ctx, conn, schema); err != nil {
+		return report, err
+	}
+	if err := refuseExtension(ctx, conn); err != nil {
 		return report, err
 	}
 	if report.Migrations, err = runMigrations(ctx, conn); err != nil {

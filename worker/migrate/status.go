@@ -17,12 +17,13 @@ type Status struct {
 	Available int    // migrations there are
 	Version   string // of the installed functions; empty if there are none
 	Functions bool   // whether they are the ones of this program, as far as Up can know
+	Extension string // version of the extension that all of it belongs to; empty if it was installed otherwise
 	Foreign   bool   // whether they were installed by other means than Up, which will install them once more
 }
 
-// Current says that Up would find nothing to do.
+// Current says that there is nothing to do: for Up, or for "alter extension procrastinate update".
 func (s Status) Current() bool {
-	return s.Installed == s.Available && s.Functions
+	return (s.Installed == s.Available || s.Extension != "") && s.Functions
 }
 
 // Look reads the status and changes nothing.
@@ -32,6 +33,9 @@ func Look(ctx context.Context, conn *pgx.Conn) (status Status, err error) {
 		return status, fmt.Errorf("find migrations: %w", err)
 	}
 	status.Available = len(paths)
+	if status.Extension, err = extensionVersion(ctx, conn); err != nil {
+		return status, err
+	}
 	var versions, install bool
 	err = conn.QueryRow(ctx, `
 		select coalesce(current_schema(), ''),
