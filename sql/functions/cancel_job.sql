@@ -28,9 +28,9 @@ begin
                 values (v_job.id, 'abort_requested', v_job.attempts + 1, v_job.started_at, v_job.worker_id);
             end if;
             perform procrastinate_notify(v_job.queue_name, 'abort_job_requested', job_id);
-            return 'doing';
+            return procrastinate_job_status 'doing';
         when v_job.status = 'cancelled' then
-            return 'cancelled';
+            return procrastinate_job_status 'cancelled';
         when v_job.status = 'doing' then
             raise exception 'job % is doing', job_id
                 using errcode = 'PJ005', detail = 'Only a waiting job can be cancelled.', hint = 'abort => true asks its handler to stop.';

@@ -52,7 +52,7 @@ begin
     end if;
     perform procrastinate_move_job(
         v_job, coalesce(priority, v_job.priority), coalesce(queue, v_job.queue_name), coalesce(schedule_at, v_job.scheduled_at));
-    return 'todo';
+    return procrastinate_job_status 'todo';
 end;
 $function$;
 

@@ -223,7 +223,7 @@ begin
         -- One by one, for each may find the job that one before it inserted; sorted by queueing lock, so that two calls
         -- with the same ones wait for each other and do not deadlock.
         for v_place in
-            select n.ordinality from unnest(v_jobs) with ordinality n order by n.queueing_lock, n.ordinality
+            select n.ordinality::integer from unnest(v_jobs) with ordinality n order by n.queueing_lock, n.ordinality
         loop
             v_ids[v_place] := procrastinate_insert_job(v_jobs[v_place]);
         end loop;

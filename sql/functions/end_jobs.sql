@@ -79,8 +79,8 @@ declare
     v_counts integer;
     v_rescue integer;
     v_unique boolean;
-    v_front  bigint[] := '{}';
-    v_back   bigint[] := '{}';
+    v_front  bigint[] := '{}'::bigint[];
+    v_back   bigint[] := '{}'::bigint[];
 begin
     if p_ends is null then
         return;

@@ -2,7 +2,7 @@
 create or replace function procrastinate_no_such_job(p_job_id bigint)
 returns void
 language plpgsql
-stable
+immutable
 set search_path from current
 as $function$
 begin
@@ -19,7 +19,7 @@ comment on function procrastinate_no_such_job(bigint) is 'Raises PJ004, or PJ001
 create or replace function procrastinate_no_such_worker(p_worker_id bigint)
 returns void
 language plpgsql
-stable
+immutable
 set search_path from current
 as $function$
 begin

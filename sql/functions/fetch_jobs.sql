@@ -79,8 +79,8 @@ set enable_mergejoin = off
 as $function$
 declare
     c_max_locked constant integer  := 200;
-    c_patience   constant interval := '1 s';        -- to look past useless tokens, with nothing to give yet;
-    c_hurry      constant interval := '20 ms';      -- and with something
+    c_patience   constant interval := interval '1 s';         -- to look past useless tokens, with nothing to give yet;
+    c_hurry      constant interval := interval '20 ms';       -- and with something
     v_began      timestamptz := clock_timestamp();
     v_queues     text[];
     v_tasks      text[];

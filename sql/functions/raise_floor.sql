@@ -12,7 +12,7 @@ volatile
 set search_path from current
 as $function$
 declare
-    c_young constant bigint := 100;     -- transactions; fewer: more late ones to probe, more: more dead entries to walk
+    c_young constant bigint := 100::bigint;     -- transactions; fewer: more late ones to probe, more: more dead entries to walk
     v_old   xid8 := greatest(pg_snapshot_xmax(p_snapshot)::text::bigint - c_young, 0)::text::xid8;
     v_open  xid8[];
     v_limit xid8;

@@ -8,7 +8,7 @@ volatile
 set search_path from current
 as $function$
 declare
-    v_max    double precision := least(extract(epoch from p_policy.retry_max_wait), 365 * 86400);
+    v_max    double precision := least(extract(epoch from p_policy.retry_max_wait)::double precision, 365 * 86400);
     v_delay  double precision := extract(epoch from p_policy.retry_wait) + extract(epoch from p_policy.retry_linear) * p_attempts::double precision;
     v_log    double precision;
 begin

@@ -149,7 +149,7 @@ begin
         where j.id = any (array(select c.id from chosen c))
         returning j.*
     )
-    select (select count(*) from gone), coalesce(array_agg(row(
+    select (select count(*)::integer from gone), coalesce(array_agg(row(
             s.id, s.task_name, s.queue_name, s.args, s.priority, s.lock, s.attempts + 1, s.max_attempts,
             s.timeout, s.scheduled_at, s.deferred_at, s.metadata, null
         )::procrastinate_job order by s.priority desc, s.id), '{}')

@@ -16,7 +16,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 declare
-    c_note constant interval := '0.5 s';
+    c_note constant interval := interval '0.5 s';
     v_last procrastinate_ticks;
     v_tick procrastinate_ticks;
     v_lane procrastinate_heads;

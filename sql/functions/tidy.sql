@@ -12,7 +12,7 @@ volatile
 set search_path from current
 as $function$
 declare
-    c_idle constant interval := '5 min';
+    c_idle constant interval := interval '5 min';
     v_closed integer[];
 begin
     if pg_current_xact_id_if_assigned() is null then
@@ -60,7 +60,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 declare
-    c_every constant interval := '10 s';
+    c_every constant interval := interval '10 s';
     v_top   bigint;
     v_until timestamptz := clock_timestamp() - c_every;
 begin
