@@ -7,6 +7,8 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 declare
     v_job procrastinate_jobs;

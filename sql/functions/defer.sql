@@ -5,6 +5,8 @@ returns boolean
 language plpgsql
 volatile
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 declare
     v_job  procrastinate_jobs;
@@ -248,6 +250,8 @@ language plpgsql
 stable
 security definer
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 declare
     v_status procrastinate_job_status;

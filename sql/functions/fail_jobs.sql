@@ -57,6 +57,12 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $function$
 declare
     v_span interval;

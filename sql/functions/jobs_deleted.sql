@@ -7,6 +7,8 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 begin
     delete from procrastinate_queueing_locks q

@@ -35,6 +35,12 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $function$
 begin
     perform procrastinate_check_held(worker_id, job_ids);
@@ -63,6 +69,12 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $function$
 declare
     v_others bigint[];
@@ -114,6 +126,8 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 begin
     if snooze_in is null then
@@ -142,6 +156,8 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 begin
     perform procrastinate_lock_held(worker_id, job_id);
