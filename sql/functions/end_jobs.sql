@@ -21,10 +21,11 @@ begin
         where q.ctid = any (array(
             select h.place
             from job j
+            cross join unnest('{t,f}'::boolean[]) s(held)       -- not held = any, which may be planned to read the whole lock
             cross join lateral (
                 select x.ctid as place
                 from procrastinate_lock_queue x
-                where x.key = j.lock_key and x.held = any ('{t,f}') and x.priority = j.priority and x.job_id = j.id
+                where x.key = j.lock_key and x.held = s.held and x.priority = j.priority and x.job_id = j.id
                 offset 0
             ) h))
     )

@@ -17,9 +17,17 @@ begin
       and q.queueing_lock = j.queueing_lock and q.job_id = j.id;
 
     delete from procrastinate_lock_queue q
-    using old_rows j
-    where q.key = any (array(select o.lock_key from old_rows o where o.status in ('todo', 'doing') and o.lock_key is not null))
-      and q.key = j.lock_key and q.priority = j.priority and q.job_id = j.id;
+    where q.ctid = any (array(
+        select h.place
+        from old_rows j
+        cross join unnest('{t,f}'::boolean[]) s(held)       -- not held = any, which may be planned to read the whole lock
+        cross join lateral (
+            select x.ctid as place
+            from procrastinate_lock_queue x
+            where x.key = j.lock_key and x.held = s.held and x.priority = j.priority and x.job_id = j.id
+            offset 0
+        ) h
+        where j.lock_key is not null and j.status in ('todo', 'doing')));
 
     insert into procrastinate_tokens (lane, id)
     select distinct 0, j.lock_key
