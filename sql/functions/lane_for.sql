@@ -20,10 +20,16 @@ begin
         l.lane, l.state,
         current_setting('transaction_isolation') = 'read committed' and exists (
             select from procrastinate_tokens t
-            where t.lane = l.lane
-              and t.xid >= coalesce((select f.xid from procrastinate_floors f where f.lane = l.lane order by f.n desc limit 1), '0'))
+            where t.lane = l.lane and (t.xid, t.id) >= (coalesce(floor.xid, '0'), coalesce(floor.id, -9223372036854775808)))
     into v_lane, v_state, v_told
     from procrastinate_lanes l
+    left join lateral (
+        select f.xid, f.id
+        from procrastinate_floors f
+        where f.lane = l.lane
+        order by f.n desc
+        limit 1
+    ) floor on true
     where l.queue_name = p_queue and l.task_name = p_task and l.priority = p_priority and l.kind = p_kind
     order by l.state <> 'open', l.lane
     limit 1;
