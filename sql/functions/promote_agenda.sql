@@ -46,6 +46,7 @@ begin
             select r.ctid, r.at
             from procrastinate_agenda r
             where r.xid = x and r.at < p_tick.agenda_at and r.at <= v_now
+            offset 0
         ) a
     ), dealt as materialized (
         select a.ctid as place, a.id
