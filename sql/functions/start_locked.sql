@@ -122,10 +122,14 @@ begin
     ), swept as (
         delete from procrastinate_lock_queue q
         where q.ctid = any (array(select s.place from stale s))
+    ), lane as materialized (
+        select d.*, procrastinate_lane_for(d.queue_name, d.task_name, d.priority, 'locked') as lane
+        from (select distinct b.queue_name, b.task_name, b.priority from body b where b.turn = 1 and b.runnable and not b.mine) d
     ), passed_on as (                   -- the head is not for us: to its lane; its row was stale: let the next one be looked for
         insert into procrastinate_tokens (lane, id)
-        select procrastinate_lane_for(b.queue_name, b.task_name, b.priority, 'locked'), b.key
+        select l.lane, b.key
         from body b
+        join lane l using (queue_name, task_name, priority)
         where b.turn = 1 and b.runnable and not b.mine
         union all
         select 0, s.key
