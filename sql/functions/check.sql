@@ -93,6 +93,18 @@ as $function$
     having count(distinct coalesce(j.worker_id, 0)) > 1
 
     union all
+    select 'a job''s columns fit its status', j.id, format('status %s', j.status)
+    from procrastinate_jobs j
+    where j.status = 'aborting'
+       or j.status = 'doing' and j.started_at is null
+       or j.status <> 'doing' and (j.worker_id is not null or j.abort_requested)
+
+    union all
+    select 'a job''s lock key is that of its lock', j.id, format('lock %s', j.lock)
+    from procrastinate_jobs j
+    where j.lock_key is distinct from hashtextextended(j.lock, 0)
+
+    union all
     select 'a waiting job has its queueing lock', j.id, format('queueing lock %s', j.queueing_lock)
     from job j
     where j.status = 'todo' and j.queueing_lock is not null
@@ -116,7 +128,7 @@ as $function$
 $function$;
 
 comment on function procrastinate_check() is
-'What is wrong between the jobs and their hints. Reads everything and changes nothing; procrastinate_repair mends.
+'What is wrong between the jobs and their hints. Reads everything and changes nothing; procrastinate_repair mends what is not in the jobs themselves.
 Returns no rows when all is well.
 invariant: a sentence that should be true, and is not.
 job_id: id of the job; NULL: none in particular.

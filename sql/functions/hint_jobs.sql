@@ -61,35 +61,3 @@ $function$;
 
 comment on function procrastinate_hint_jobs(bigint[], boolean) is
     'Write the hints that todo jobs need now; p_returned: before the others of their priority. The caller holds the jobs'' rows.';
-
--- The same for one new job: the caller has just inserted it, so it is todo and has no hint yet.
-create or replace function procrastinate_hint_new_job(
-    p_job_id bigint, p_queue text, p_task text, p_priority integer, p_lock_key bigint, p_scheduled_at timestamptz)
-returns bigint
-language plpgsql
-volatile
-set search_path from current
-as $function$
-declare
-    v_later boolean := coalesce(p_scheduled_at > clock_timestamp(), false);
-begin
-    if v_later or current_setting('transaction_isolation') <> 'read committed' then
-        insert into procrastinate_agenda (at, id)
-        values (case when v_later then p_scheduled_at else clock_timestamp() end, p_job_id);
-    end if;
-    if v_later then
-        return p_job_id;
-    end if;
-    if p_lock_key is not null then
-        insert into procrastinate_lock_queue (key, held, priority, job_id) values (p_lock_key, false, p_priority, p_job_id);
-    end if;
-    insert into procrastinate_tokens (lane, id)
-    values (
-        procrastinate_lane_for(p_queue, p_task, p_priority, case when p_lock_key is null then 'plain' else 'locked' end),
-        coalesce(p_lock_key, p_job_id));
-    return p_job_id;
-end;
-$function$;
-
-comment on function procrastinate_hint_new_job(bigint, text, text, integer, bigint, timestamptz) is
-    'Write the hints of one job that was just inserted; returns its id.';

@@ -94,7 +94,8 @@ $function$;
 comment on function procrastinate_due_at(timestamptz, interval) is
     'The instant meant by schedule_at or schedule_in; NULL for neither. Raises PJ001 when both are given, or the span is negative or over 100 years.';
 
--- A new job and its hints. For one job only: the statements of insert_jobs, each planned for a thousand, cost three times as much.
+-- A new job and its hints, as hint_jobs writes them; nobody else can have written any. For one job only: the statement of
+-- insert_jobs, planned for a thousand, costs three times as much.
 create or replace function procrastinate_insert_job(p_job procrastinate_new_job)
 returns bigint
 language plpgsql
@@ -104,7 +105,8 @@ as $function$
 declare
     v_id     bigint;
     v_is_new boolean;
-    v_key    bigint;
+    v_key    bigint  := hashtextextended(p_job.lock, 0);
+    v_later  boolean := coalesce(p_job.scheduled_at > clock_timestamp(), false);
 begin
     if p_job.queueing_lock is not null and p_job.on_conflict <> 'error' then
         select p.job_id, p.is_new into v_id, v_is_new from procrastinate_take_place(p_job) p;
@@ -114,16 +116,30 @@ begin
     end if;
 
     insert into procrastinate_jobs as j
-        (id, queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, max_attempts, timeout, metadata)
+        (id, queue_name, task_name, priority, lock, lock_key, queueing_lock, args, scheduled_at, max_attempts, timeout, metadata)
     values (
-        coalesce(v_id, nextval('procrastinate_jobs_id_seq')), p_job.queue_name, p_job.task_name, p_job.priority, p_job.lock,
+        coalesce(v_id, nextval('procrastinate_jobs_id_seq')), p_job.queue_name, p_job.task_name, p_job.priority, p_job.lock, v_key,
         p_job.queueing_lock, p_job.args, p_job.scheduled_at, p_job.max_attempts, p_job.timeout, p_job.metadata)
-    returning j.id, j.lock_key into v_id, v_key;
-
+    returning j.id into v_id;
     if p_job.queueing_lock is not null and p_job.on_conflict = 'error' then
         insert into procrastinate_queueing_locks (queueing_lock, job_id) values (p_job.queueing_lock, v_id);
     end if;
-    return procrastinate_hint_new_job(v_id, p_job.queue_name, p_job.task_name, p_job.priority, v_key, p_job.scheduled_at);
+
+    if v_later or current_setting('transaction_isolation') <> 'read committed' then
+        insert into procrastinate_agenda (at, id)
+        values (case when v_later then p_job.scheduled_at else clock_timestamp() end, v_id);
+    end if;
+    if v_later then
+        return v_id;
+    end if;
+    if v_key is not null then
+        insert into procrastinate_lock_queue (key, held, priority, job_id) values (v_key, false, p_job.priority, v_id);
+    end if;
+    insert into procrastinate_tokens (lane, id)
+    values (
+        procrastinate_lane_for(p_job.queue_name, p_job.task_name, p_job.priority, case when v_key is null then 'plain' else 'locked' end),
+        coalesce(v_key, v_id));
+    return v_id;
 end;
 $function$;
 
@@ -138,24 +154,47 @@ volatile
 set search_path from current
 as $function$
 declare
-    v_ids bigint[];
+    v_old_snapshot boolean := current_setting('transaction_isolation') <> 'read committed';
+    v_ids          bigint[];
 begin
     with job as (
         insert into procrastinate_jobs as j
-            (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at, max_attempts, timeout, metadata)
-        select n.queue_name, n.task_name, n.priority, n.lock, n.queueing_lock, n.args, n.scheduled_at, n.max_attempts, n.timeout, n.metadata
+            (queue_name, task_name, priority, lock, lock_key, queueing_lock, args, scheduled_at, max_attempts, timeout, metadata)
+        select
+            n.queue_name, n.task_name, n.priority, n.lock, hashtextextended(n.lock, 0), n.queueing_lock, n.args, n.scheduled_at,
+            n.max_attempts, n.timeout, n.metadata
         from unnest(p_jobs) with ordinality n
         order by n.ordinality
-        returning j.id, j.queueing_lock
+        returning
+            j.id, j.queue_name, j.task_name, j.priority, j.lock_key, j.queueing_lock, j.scheduled_at,
+            case when j.scheduled_at > clock_timestamp() then null when j.lock_key is null then 'plain' else 'locked' end as kind
     ), waiting as (
         insert into procrastinate_queueing_locks (queueing_lock, job_id)
         select j.queueing_lock, j.id
         from job j
         where j.queueing_lock is not null
         order by j.queueing_lock
+    ), later as (
+        insert into procrastinate_agenda (at, id)
+        select case when j.kind is null then j.scheduled_at else clock_timestamp() end, j.id
+        from job j
+        where j.kind is null or v_old_snapshot
+    ), queued as (
+        insert into procrastinate_lock_queue (key, held, priority, job_id)
+        select j.lock_key, false, j.priority, j.id
+        from job j
+        where j.kind = 'locked'
+    ), lane as materialized (
+        select d.*, procrastinate_lane_for(d.queue_name, d.task_name, d.priority, d.kind) as lane
+        from (select distinct j.queue_name, j.task_name, j.priority, j.kind from job j where j.kind is not null) d
+    ), token as (
+        insert into procrastinate_tokens (lane, id)
+        select l.lane, coalesce(j.lock_key, j.id)
+        from job j
+        join lane l using (queue_name, task_name, priority, kind)
+        order by 1, 2       -- as in the index, so that whoever reads them goes from page to page once
     )
     select array_agg(j.id order by j.id) into v_ids from job j;
-    perform procrastinate_hint_jobs(v_ids);
     return query select unnest(v_ids);
 end;
 $function$;

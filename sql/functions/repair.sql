@@ -40,6 +40,10 @@ begin
     where not exists (select from procrastinate_workers w where w.id = l.worker_id)
     on conflict do nothing;
 
+    -- a dump may come from a version or machine with another hash
+    update procrastinate_jobs j
+    set lock_key = hashtextextended(j.lock, 0)
+    where j.lock_key is distinct from hashtextextended(j.lock, 0);
     insert into procrastinate_lock_queue (key, held, priority, job_id)
     select j.lock_key, true, j.priority, j.id
     from procrastinate_jobs j

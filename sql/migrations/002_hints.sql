@@ -102,11 +102,12 @@ create table procrastinate_queueing_locks (
 
 comment on table  procrastinate_queueing_locks is 'Which todo job has a queueing lock. Written and deleted only by who holds the job''s row.';
 
+-- The target keeps a lease of a thousand jobs on its page as it is; to compress it costs more than a microsecond a job.
 create table procrastinate_leases (
     worker_id bigint      not null,
     at        timestamptz not null default clock_timestamp(),
     job_ids   bigint[]    not null
-) with (vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0.05);
+) with (toast_tuple_target = 8160, vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0.05);
 
 create index procrastinate_leases_worker_idx on procrastinate_leases (worker_id);
 create index procrastinate_leases_at_idx on procrastinate_leases (at);

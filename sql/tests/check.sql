@@ -1,6 +1,7 @@
--- Each fault is found when it is made by hand, and mended by repair. A savepoint brings the sound state back.
+-- Each fault is found when it is made by hand, and mended by repair, but for what is wrong with a job's own columns. A savepoint
+-- brings the sound state back.
 begin;
-select plan(49);
+select plan(64);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -160,6 +161,56 @@ select results_eq(
 update procrastinate_jobs j set worker_id = :worker where j.id = pg_temp.job('waits behind');
 insert into procrastinate_leases (worker_id, job_ids) values (:worker, array[pg_temp.job('waits behind')]);
 select is_empty('select * from fault', 'two jobs of one worker may hold it');
+rollback to sound;
+
+-- what a status asks of a job
+create function pg_temp.unfit(p_change text) returns text[] language plpgsql as $function$
+declare
+    v_found text[];
+begin
+    execute 'update procrastinate_jobs j set ' || p_change;
+    v_found := array(select f.name || ': ' || f.detail from fault f where f.invariant = 'a job''s columns fit its status');
+    raise exception using errcode = 'UNDO1';
+exception when sqlstate 'UNDO1' then
+    return v_found;
+end;
+$function$;
+select is(pg_temp.unfit(c.change), array[c.want], c.sentence)
+from (values
+    (1, $$ worker_id = 1 where j.id = pg_temp.job('waits') $$,                  'waits: status todo',      'a waiting job that a worker holds is found'),
+    (2, $$ abort_requested = true where j.id = pg_temp.job('put off') $$,       'put off: status todo',    'a waiting job whose abort is requested is found'),
+    (3, $$ worker_id = 1 where j.id = pg_temp.job('ended') $$,                  'ended: status succeeded', 'a job that ended and that a worker holds is found'),
+    (4, $$ abort_requested = true where j.id = pg_temp.job('ended too') $$,     'ended too: status succeeded', 'a job that ended and whose abort is requested is found'),
+    (5, $$ started_at = null where j.id = pg_temp.job('runs') $$,               'runs: status doing',      'a running job that never started is found'),
+    (6, $$ status = 'aborting', finished_at = now() where j.id = pg_temp.job('ended') $$, 'ended: status aborting', 'a job that is stored as aborting is found')
+) c(n, change, want, sentence)
+order by c.n;
+update procrastinate_jobs j set abort_requested = true where j.id = pg_temp.job('runs');
+update procrastinate_jobs j set worker_id = null where j.id = pg_temp.job('runs locked');
+update procrastinate_jobs j set started_at = now() where j.id in (pg_temp.job('waits'), pg_temp.job('ended'));
+select is_empty('select * from fault', 'a running job may be asked to stop, or be nobody''s; one that waits or ended may have started');
+rollback to sound;
+
+-- keys of locks
+update procrastinate_jobs j set lock_key = 7 where j.id = pg_temp.job('future locked');
+select results_eq('select * from fault', $$ values ('a job''s lock key is that of its lock', 'future locked', 'lock f') $$, 'a job with the key of another lock is found');
+select procrastinate_repair();
+select is_empty('select * from fault', 'and mended');
+rollback to sound;
+update procrastinate_jobs j set lock_key = null where j.id = pg_temp.job('runs locked');
+select set_has('select * from fault', $$ values ('a job''s lock key is that of its lock', 'runs locked', 'lock l') $$, 'so is one with a lock and no key');
+select procrastinate_repair();
+select is_empty('select * from fault', 'which is mended');
+rollback to sound;
+update procrastinate_jobs j set lock_key = 7 where j.id = pg_temp.job('ended');
+select results_eq('select * from fault', $$ values ('a job''s lock key is that of its lock', 'ended', 'lock ') $$, 'also of one that ended, for it may be retried');
+select procrastinate_repair();
+select is_empty('select * from fault', 'and mended');
+rollback to sound;
+update procrastinate_jobs j set lock_key = 7 where j.id = pg_temp.job('future');
+select results_eq('select * from fault', $$ values ('a job''s lock key is that of its lock', 'future', 'lock ') $$, 'and one with a key and no lock');
+select procrastinate_repair();
+select is_empty('select * from fault', 'which is mended too');
 rollback to sound;
 
 -- queueing locks

@@ -6,9 +6,10 @@ create temp table made (name text primary key, id bigint, key bigint);
 
 -- Jobs as rows only, without hints: task and lock are named after what they are to be.
 with job as (
-    insert into procrastinate_jobs (task_name, queue_name, priority, lock, scheduled_at, status, started_at, finished_at)
-    values
-        ('now',        'q', 2, null, null,                          'todo', null, null),
+    insert into procrastinate_jobs (task_name, queue_name, priority, lock, lock_key, scheduled_at, status, started_at, finished_at)
+    select v.task, v.queue, v.priority, v.lock, hashtextextended(v.lock, 0), v.at, v.status::procrastinate_job_status, v.started, v.finished
+    from (values
+        ('now',        'q', 2, null, null::timestamptz,             'todo', null::timestamptz, null::timestamptz),
         ('past',       'q', 2, null, now() - interval '1 minute',   'todo', null, null),
         ('future',     'q', 2, null, now() + interval '1 hour',     'todo', null, null),
         ('locked',     'q', 3, 'x',  null,                          'todo', null, null),
@@ -17,6 +18,7 @@ with job as (
         ('empty lock', 'q', 3, '',   null,                          'todo', null, null),
         ('doing',      'q', 2, 'x',  null,                          'doing', now(), null),
         ('succeeded',  'q', 2, 'x',  now() + interval '1 hour',     'succeeded', now(), now())
+    ) v(task, queue, priority, lock, at, status, started, finished)
     returning task_name, id, lock_key
 )
 insert into made select * from job;

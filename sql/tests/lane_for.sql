@@ -1,6 +1,6 @@
 -- That a lane which somebody else has his hand on is not waited for needs two sessions: the Go tests.
 begin;
-select plan(30);
+select plan(41);
 
 -- lanes that the schema may have from earlier use
 delete from procrastinate_floors;
@@ -133,6 +133,38 @@ select is((select l.state from procrastinate_lanes l join lane using (lane) wher
 update procrastinate_lanes l set state = 'parked' from lane where l.lane = lane.lane and lane.name in ('plain', 'second');
 select is(procrastinate_lane_for('q', 't', 5, 'plain'), (select lane from lane where name = 'plain'), 'of two parked lanes one is opened');
 select is((select l.state from procrastinate_lanes l join lane using (lane) where name = 'second'), 'parked', 'of two parked lanes the other stays parked');
+
+-- open_lane alone, which lane_for calls when none is open
+
+truncate told;
+insert into lane values ('new', procrastinate_open_lane('o', 't', -5, 'returned'));
+select results_eq(
+    $$ select l.queue_name, l.task_name, l.priority, l.kind, l.state, l.settled_xid, l.opened_at between now() and clock_timestamp()
+       from procrastinate_lanes l join lane using (lane) where name = 'new' $$,
+    $$ values ('o', 't', -5, 'returned', 'open', null::xid8, true) $$,
+    'where there is none open_lane makes one');
+update procrastinate_lanes l set state = 'closed', settled_xid = '5', opened_at = '2000-01-01' where l.queue_name = 'o';
+select is(procrastinate_open_lane('o', 't', -5, 'returned'), (select lane from lane where name = 'new'), 'one that was closed is opened');
+select results_eq(
+    $$ select l.state, l.settled_xid, l.opened_at between now() and clock_timestamp() from procrastinate_lanes l where l.queue_name = 'o' $$,
+    $$ values ('open', null::xid8, true) $$,
+    'from now on, and nobody waits for it to settle any more');
+update procrastinate_lanes l set state = 'parked', settled_xid = '5' where l.queue_name = 'o';
+select is(procrastinate_open_lane('o', 't', -5, 'returned'), (select lane from lane where name = 'new'), 'so is one that was parked');
+with made as (
+    insert into procrastinate_lanes (queue_name, task_name, priority, kind, state) values ('o', 't', -5, 'returned', 'parked') returning lane
+)
+insert into lane select 'newer', lane from made;
+update procrastinate_lanes l set state = 'parked' where l.queue_name = 'o';
+select is(procrastinate_open_lane('o', 't', -5, 'returned'), (select lane from lane where name = 'new'), 'of two the older one');
+select is((select l.state from procrastinate_lanes l join lane using (lane) where name = 'newer'), 'parked', 'the other is left as it is');
+select is(procrastinate_open_lane(q, t, p, k) in (select lane from lane), false, s)
+from (values
+    (1, 'O', 't', -5, 'returned', 'one of another queue is not taken'), (2, 'o', 'T', -5, 'returned', 'nor one of another task'),
+    (3, 'o', 't', -6, 'returned', 'nor one of another priority'), (4, 'o', 't', -5, 'plain', 'nor one of another kind')
+) c(n, q, t, p, k, s)
+order by c.n;
+select is_empty('select * from told', 'open_lane tells nobody, for there is no token yet');
 
 select is((select kind || ' ' || state from procrastinate_lanes where lane = 0), 'handover open', 'the hand-over lane is nobody''s');
 

@@ -1,5 +1,5 @@
 begin;
-select plan(81);
+select plan(93);
 
 create function pg_temp.refusal(p_sql text)
 returns text
@@ -120,6 +120,89 @@ from (values
 ) c(n, args, sentence)
 order by c.n;
 select lives_ok('select procrastinate_tick()', 'no job that was accepted stops the clockwork');
+
+-- the hints of many, of all sorts at once
+
+create function pg_temp.forget() returns void language sql as
+    $$ delete from procrastinate_jobs; delete from procrastinate_tokens; delete from procrastinate_agenda; delete from procrastinate_lock_queue;
+       delete from procrastinate_queueing_locks $$;
+create temp table mixed as
+select n, to_jsonb(m) - 'n' as job
+from (values
+    (1,  'a', null::text, null::integer, null::text, null::text, null::timestamptz),
+    (2,  'a', null, null, 'l',  null, null),
+    (3,  'a', null, null, null, 'q3', timestamptz '2101-01-01'),
+    (4,  'a', 'q',  null, 'l',  'q4', null),
+    (5,  'a', null, 7,    null, 'q5', '2001-01-01'),
+    (6,  'b', null, null, 'm',  null, '2101-01-01'),
+    (7,  'b', null, null, null, null, null),
+    (8,  'a', null, null, null, null, null),
+    (9,  'a', null, null, 'l',  null, '2001-01-01'),
+    (10, 'b', 'q',  -9,   '',   'q1', '2102-01-01'),
+    (11, 'b', 'q',  -7,   '',   null, null)
+) m(n, task, queue, priority, lock, queueing_lock, schedule_at);
+update mixed set job = jsonb_strip_nulls(job) || jsonb_build_object('args', jsonb_build_object('n', n));
+
+create temp view hint as
+with job as (
+    select (j.args ->> 'n')::integer as n, j.* from procrastinate_jobs j
+)
+select j.n, 'agenda' as place, a.at::text as what from procrastinate_agenda a join job j using (id)
+union all
+select j.n, 'lock queue', concat_ws(' ', q.key = hashtextextended(j.lock, 0), q.held, q.priority) from procrastinate_lock_queue q join job j on j.id = q.job_id
+union all
+select j.n, 'queueing lock', q.queueing_lock from procrastinate_queueing_locks q join job j on j.id = q.job_id
+union all
+select j.n, 'token', concat_ws('/', l.kind, l.queue_name, l.task_name, l.priority)
+from procrastinate_tokens t
+join procrastinate_lanes l using (lane)
+join job j on l.kind = 'plain' and t.id = j.id
+           or l.kind = 'locked' and t.id = hashtextextended(j.lock, 0) and (l.queue_name, l.task_name, l.priority) = (j.queue_name, j.task_name, j.priority);
+
+select pg_temp.forget();
+create temp table id as
+select d.n, d.id from procrastinate_defer_many((select jsonb_agg(m.job order by m.n) from mixed m)) with ordinality d(id, n);
+select results_eq(
+    'select (j.args ->> $d$n$d$)::integer from id join procrastinate_jobs j using (id) order by id.n', 'select n from mixed order by n',
+    'jobs of all sorts are deferred, and their ids returned in the order given');
+select is_empty('select n from id i where exists (select from id x where x.n < i.n and x.id > i.id)', 'which is that of the ids');
+select results_eq(
+    'select n, what from hint where place = $d$agenda$d$ order by 1',
+    $$ select n, timestamptz (case n when 10 then '2102-01-01' else '2101-01-01' end)::text from unnest('{3,6,10}'::integer[]) n $$,
+    'those of the future are in the agenda, each at its time');
+select results_eq(
+    'select n, what from hint where place = $d$lock queue$d$ order by 1',
+    $$ values (2, 't f 0'), (4, 't f 0'), (9, 't f 0'), (11, 't f -7') $$,
+    'those that are due and have a lock wait in the lock queue');
+select results_eq(
+    'select n, what from hint where place = $d$queueing lock$d$ order by 1', $$ values (3, 'q3'), (4, 'q4'), (5, 'q5'), (10, 'q1') $$,
+    'those with a queueing lock have it, due or not');
+select set_eq(
+    'select n, what from hint where place = $d$token$d$',
+    $$ values (1, 'plain/default/a/0'), (2, 'locked/default/a/0'), (4, 'locked/q/a/0'), (5, 'plain/default/a/7'), (7, 'plain/default/b/0'),
+              (8, 'plain/default/a/0'), (9, 'locked/default/a/0'), (11, 'locked/q/b/-7') $$,
+    'those that are due have a token each, in the lane of their queue, task, priority and kind');
+select is((select count(*) from procrastinate_tokens), 8::bigint, 'and there is no other token');
+select is_empty('select * from procrastinate_jobs j where j.lock_key is distinct from hashtextextended(j.lock, 0)', 'each has the key of its lock, if it has one');
+select is_empty('select * from procrastinate_check()', 'all is well');
+
+create temp table many as select * from hint;
+create temp table many_jobs as select to_jsonb(j) - '{id,deferred_at}'::text[] as job from procrastinate_jobs j;
+select pg_temp.forget();
+do $do$
+declare
+    v_job jsonb;
+begin
+    for v_job in select m.job from mixed m order by m.n loop
+        perform procrastinate_defer(
+            v_job ->> 'task', v_job -> 'args', v_job ->> 'queue', (v_job ->> 'priority')::integer, v_job ->> 'lock', v_job ->> 'queueing_lock',
+            (v_job ->> 'schedule_at')::timestamptz);
+    end loop;
+end;
+$do$;
+select bag_eq('select * from hint', 'select * from many', 'deferred one by one they get the same hints');
+select bag_eq('select to_jsonb(j) - $d${id,deferred_at}$d$::text[] from procrastinate_jobs j', 'select job from many_jobs', 'and are the same');
+select results_eq('select d::bigint from procrastinate_insert_jobs($d${}$d$) d', 'select 0::bigint where false', 'no jobs are no work');
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
 
 select * from finish();

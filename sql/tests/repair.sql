@@ -1,6 +1,6 @@
 -- Every hint is rebuilt from the jobs.
 begin;
-select plan(27);
+select plan(33);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -25,6 +25,10 @@ from (values
 update procrastinate_jobs j set queueing_lock = 'q' where j.args ->> 'name' in ('b', 'ended', 'runs');
 create temp table job as table procrastinate_jobs;
 
+-- keys as another version, or another kind of machine, makes them
+update procrastinate_jobs j set lock_key = j.id + 7000 where j.lock is not null and j.id <> pg_temp.job('c');
+update procrastinate_jobs j set lock_key = null where j.id = pg_temp.job('c');
+
 -- all hints gone, and false ones in their stead
 delete from procrastinate_workers w where w.id = :gone;
 delete from procrastinate_tokens;
@@ -47,12 +51,17 @@ select procrastinate_repair();
 
 select is_empty('select * from procrastinate_check()', 'all is well after a repair');
 select results_eq(
-    'select * from procrastinate_jobs where id <> pg_temp.job($d$b$d$) order by id', 'select * from job where id <> pg_temp.job($d$b$d$) order by id',
+    $$ select to_jsonb(j) - 'lock_key' from procrastinate_jobs j where id <> pg_temp.job('b') order by id $$,
+    $$ select to_jsonb(j) - 'lock_key' from job j where id <> pg_temp.job('b') order by id $$,
     'no job is changed by it');
+select results_eq(
+    $$ select args ->> 'name', lock_key from procrastinate_jobs order by 1 $$,
+    $$ select args ->> 'name', hashtextextended(lock, 0) from job order by 1 $$,
+    'but for the key of a lock, which each has as this server makes it');
 select results_eq(
     $$ select args ->> 'name', queueing_lock::text from procrastinate_jobs where queueing_lock is not null or id = pg_temp.job('b') order by 1 $$,
     $$ values ('a', 'q'), ('b', null), ('ended', 'q'), ('future', 'f'), ('runs', 'q') $$,
-    'but one of two that wait with the same queueing lock, which the first keeps');
+    'and one of two that wait with the same queueing lock, which the first keeps');
 select results_eq(
     'select queueing_lock, job_id from procrastinate_queueing_locks order by 1', $$ values ('f', pg_temp.job('future')), ('q', pg_temp.job('a')) $$,
     'the queueing locks are those of the waiting jobs');
@@ -101,6 +110,26 @@ select is_empty('select * from procrastinate_check()', 'a repair of what is soun
 create temp table install as table procrastinate_install;
 select procrastinate_repair();
 select results_eq('table procrastinate_install', 'table install', 'and the installation as it is');
+
+-- a job that ended with a key of another server's
+select procrastinate_defer('send', '{"name": "e"}', lock => 'z');
+select procrastinate_cancel_job(pg_temp.job('e'));
+update procrastinate_jobs j set lock_key = 7 where j.id = pg_temp.job('e');
+select procrastinate_repair();
+select procrastinate_retry_job(pg_temp.job('e'));
+select is_empty('select * from procrastinate_check()', 'a job that ended before the repair is retried with the key that is right');
+select procrastinate_defer('send', '{"name": "f"}', lock => 'z');
+select results_eq(
+    format($$ select args ->> 'name' from procrastinate_fetch_jobs(%s, 10) where lock = 'z' $$, :worker), $$ values ('e') $$,
+    'so that it runs one at a time with the others of its lock');
+select is_empty('select * from procrastinate_check()', 'all is well with it');
+
+-- what has no lock has no key
+select procrastinate_defer('send', '{"name": "g"}');
+update procrastinate_jobs j set lock_key = 7 where j.id = pg_temp.job('g');
+select procrastinate_repair();
+select is((select j.lock_key from procrastinate_jobs j where j.id = pg_temp.job('g')), null, 'a key without a lock is taken away');
+select is_empty('select * from procrastinate_check()', 'and the job has its own token');
 
 -- a copy
 select is(procrastinate_is_copy(), false, 'what was made or repaired here is no copy');

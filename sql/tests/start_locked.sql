@@ -197,7 +197,7 @@ from unnest('{a1,a2,b1,c1,d1}'::text[], '{1,0,0,0,0}'::integer[]) r(n, p);
 update procrastinate_jobs j set status = 'cancelled', finished_at = now() where j.id = pg_temp.job('a1');
 update procrastinate_jobs j set scheduled_at = '2101-01-01' where j.id = pg_temp.job('b1');
 update procrastinate_jobs j set priority = 1 where j.id = pg_temp.job('c1');
-update procrastinate_jobs j set lock = 'x' where j.id = pg_temp.job('d1');
+update procrastinate_jobs j set lock = 'x', lock_key = hashtextextended('x', 0) where j.id = pg_temp.job('d1');
 select is_empty(
     format('select * from pg_temp.start(%s, 10, 1)', :worker),
     'a job is not started that is cancelled, not due, or no longer of its priority or lock');

@@ -111,7 +111,7 @@ func TestCatalogTellsInstallationsApart(t *testing.T) {
 		`alter table procrastinate_jobs alter error set not null`,
 		`alter table procrastinate_jobs alter priority set default 1`,
 		`alter table procrastinate_jobs disable trigger procrastinate_jobs_deleted`,
-		`alter table procrastinate_jobs drop constraint procrastinate_jobs_state`,
+		`alter table procrastinate_jobs drop constraint procrastinate_jobs_finished_at`,
 		`alter sequence procrastinate_jobs_id_seq cache 2`,
 		`drop index procrastinate_jobs_task_name_idx`,
 		`drop view procrastinate_heads cascade`,
