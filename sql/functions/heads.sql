@@ -6,7 +6,7 @@ create or replace view procrastinate_heads as
 select
     l.lane, l.queue_name, l.task_name, l.priority, l.kind,
     s.first_xid, s.first_id, s.last_xid,
-    late.xids as late,
+    coalesce(floor.late, '{}') as late,
     s.last_xid = '18446744073709551615'::xid8 as is_main
 from procrastinate_lanes l
 left join lateral (
@@ -17,15 +17,9 @@ left join lateral (
     limit 1
 ) floor on floor.xid <= pg_snapshot_xmax(pg_current_snapshot())
 cross join lateral (
-    select array(
-        select x
-        from unnest(floor.late) x
-        where (select 1 from procrastinate_tokens t where t.lane = l.lane and t.xid = x limit 1) = 1
-    ) as xids
-) late
-cross join lateral (
     select x as first_xid, -9223372036854775808 as first_id, x as last_xid
-    from unnest(late.xids) x
+    from unnest(floor.late) x
+    where (select 1 from procrastinate_tokens t where t.lane = l.lane and t.xid = x limit 1) = 1
     union all
     (
         select t.xid, t.id, '18446744073709551615'::xid8

@@ -1,7 +1,7 @@
 -- The transactions around us are made up, for a snapshot is only a text. All are told by their distance from our own, which is
 -- the newest of them, as in a fetch that has just taken its id, or in the end an old one.
 begin;
-select plan(17);
+select plan(21);
 
 create temp table lane as
 with made as (
@@ -91,6 +91,8 @@ select results_eq(
 
 -- those that were late before
 
+insert into procrastinate_tokens (lane, xid, id)
+select l.lane, (l.own + t.xid)::text::xid8, t.id from lane l, (values (-400, 1), (-400, -9), (-350, 2), (-200, 3)) t(xid, id);
 select results_eq(
     $$ select * from pg_temp.raised(-5, 77, '{-400,-350}', 0, '{}') $$,
     $$ values (-5::bigint, 77::bigint, '{-400,-350}'::bigint[]) $$,
@@ -99,6 +101,24 @@ select results_eq(
     $$ select * from pg_temp.raised(-5, 77, '{-400,-350}', 0, '{-400,-300}') $$,
     $$ values (-5::bigint, 77::bigint, '{-400,-350,-300}'::bigint[]) $$,
     'a transaction that is late twice is remembered once');
+select results_eq(
+    $$ select * from pg_temp.raised(-5, 77, '{-400,-380,-350}', 0, '{}') $$,
+    $$ values (-5::bigint, 77::bigint, '{-400,-350}'::bigint[]) $$,
+    'one that has ended, and has no tokens in the lane, is late no more');
+select results_eq(
+    $$ select * from pg_temp.raised(-5, 77, '{-400,-380,-350}', 0, '{-380}') $$,
+    $$ values (-5::bigint, 77::bigint, '{-400,-380,-350}'::bigint[]) $$,
+    'one that still runs stays late, though it has no tokens yet');
+update procrastinate_tokens t set lane = 0 from lane l where t.xid::text::bigint = l.own - 350;
+select results_eq(
+    $$ select * from pg_temp.raised(-5, 77, '{-400,-350}', 0, '{}') $$,
+    $$ values (-5::bigint, 77::bigint, '{-400}'::bigint[]) $$,
+    'tokens in another lane do not keep one late');
+select results_eq(
+    $$ select * from pg_temp.raised(-7, 77, '{-400}', 0, '{-9}') $$,
+    $$ values (-9::bigint, -9223372036854775808, '{-400}'::bigint[]) $$,
+    'what was late stays late below a floor that a young one holds');
+delete from procrastinate_tokens;
 
 -- an old transaction of our own
 
