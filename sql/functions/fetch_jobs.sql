@@ -16,21 +16,25 @@ begin
         select t.ctid as place, t.id
         from procrastinate_tokens t
         where t.lane = p_lane.lane and (t.xid, t.id) >= (p_lane.first_xid, p_lane.first_id) and t.xid <= p_lane.last_xid
-          and (p_lane.kind in ('plain', 'returned') or t.xid <> pg_current_xact_id())        -- see start_locked
+          and (p_lane.kind in ('plain', 'returned') or t.xid <> pg_current_xact_id())        -- see choose_locked
         order by t.xid, t.id
         limit 1000
-        for update skip locked
-    )
-    delete from procrastinate_tokens t
-    where t.ctid = any (array(
-        select k.place
-        from token k
+    ), useless as materialized (            -- each id looked at once: all tokens may be of one lock
+        select k.id
+        from (select distinct x.id from token x) k
         where case
             when p_lane.kind in ('plain', 'returned')
                 then (select 1 from procrastinate_jobs j where j.id = k.id and j.status = 'todo') is null
             -- held rows come first in the index
             else coalesce((select q.held from procrastinate_lock_queue q where q.key = k.id order by q.held desc limit 1), true)
-        end));
+        end
+    )
+    delete from procrastinate_tokens t
+    where t.ctid = any (array(
+        select x.ctid
+        from procrastinate_tokens x
+        where x.ctid = any (array(select k.place from token k where (k.id in (select u.id from useless u)) is true))
+        for update skip locked));
     get diagnostics v_count = row_count;
     return v_count;
 end;
@@ -89,8 +93,11 @@ declare
     v_need       integer := max_jobs;
     v_locked     integer := least(max_jobs, c_max_locked);
     v_keys       integer := least(greatest(10 * max_jobs, 100), 2000);     -- an advisory lock each until we commit; a server has some thousands
-    v_started    record;
-    v_count      integer;
+    v_look       record;
+    v_asked      integer;
+    v_width      integer;
+    v_chosen     tid[] := '{}'::tid[];
+    v_first      bigint[] := '{}'::bigint[];      -- of those, the jobs that were given back
     v_again      boolean;
     v_own        boolean;
 begin
@@ -126,25 +133,33 @@ begin
         loop
             v_lane := v_next.lane;
             v_own := v_pass = 1 or v_lane.lane <> 0;
+            v_width := null;
             loop
                 if v_lane.kind in ('plain', 'returned') then
-                    return query select * from procrastinate_start_plain(worker_id, v_lane, v_need);
-                    get diagnostics v_count = row_count;
-                    v_need := v_need - v_count;
-                    exit when v_need <= 0 or procrastinate_sweep_lane(v_lane) = 0;
+                    v_asked := v_need;
+                    v_look := procrastinate_choose_plain(v_lane, v_asked);
                 else
-                    exit when least(v_locked, v_keys) <= 0;
-                    select * into v_started
-                    from procrastinate_start_locked(worker_id, v_queues, v_tasks, v_lane, least(v_need, v_locked, v_keys), max_per_lock, v_own);
-                    v_own := v_own and v_started.dropped > 0;       -- else only those are left that would come first again
-                    return query select * from unnest(v_started.jobs);
-                    get diagnostics v_count = row_count;
-                    v_need := v_need - v_count;
-                    v_locked := v_locked - v_count;
-                    v_keys := v_keys - v_started.tokens;
-                    v_again := v_again or v_started.tokens > 0;
-                    exit when v_need <= 0 or (procrastinate_sweep_lane(v_lane) = 0 and v_started.tokens = 0);
+                    -- the longer it takes to find what is needed, the more tokens are looked at in one go
+                    v_width := least(coalesce(2 * v_width, v_need), v_keys);
+                    exit when least(v_width, v_locked) <= 0;
+                    v_asked := v_width;
+                    v_look := procrastinate_choose_locked(v_queues, v_tasks, v_lane, least(v_need, v_locked), v_asked, max_per_lock, v_own);
+                    v_own := v_own and v_look.dropped > 0;       -- else only those are left that would come first again
+                    v_locked := v_locked - cardinality(v_look.chosen);
+                    v_keys := v_keys - v_look.tokens;
+                    v_again := v_again or v_look.tokens > 0;
                 end if;
+                if v_chosen = '{}' then
+                    v_chosen := v_look.chosen;
+                elsif v_look.chosen <> '{}' then        -- a job with two tokens may be chosen twice
+                    v_chosen := array(select unnest(v_chosen) union select unnest(v_look.chosen));
+                end if;
+                if v_lane.kind = 'returned' then
+                    v_first := v_first || array(select j.id from procrastinate_jobs j where j.ctid = any (v_look.chosen));
+                end if;
+                v_need := max_jobs - cardinality(v_chosen);
+                exit when v_need <= 0 or v_look.tokens < v_asked and (v_look.chosen <> '{}' or v_lane.kind in ('plain', 'returned'));
+                exit when v_look.chosen = '{}' and procrastinate_sweep_lane(v_lane) = 0 and v_look.tokens < v_asked;
                 exit when clock_timestamp() > v_began + case when v_need < max_jobs then c_hurry else c_patience end;
             end loop;
 
@@ -156,6 +171,30 @@ begin
         end loop;
         exit when v_need <= 0 or not v_again or v_need < max_jobs and clock_timestamp() > v_began + c_hurry;
     end loop;
+
+    if v_chosen <> '{}' then
+        return query
+        with started as (
+            update procrastinate_jobs j
+            set status = 'doing', worker_id = procrastinate_fetch_jobs.worker_id, started_at = clock_timestamp()
+            where j.ctid = any (v_chosen)
+            returning
+                j.id, j.task_name, j.queue_name, j.args, j.priority, j.lock, j.attempts, j.max_attempts, j.timeout, j.scheduled_at,
+                j.deferred_at, j.metadata
+        ), lease as (
+            insert into procrastinate_leases (worker_id, job_ids)
+            select procrastinate_fetch_jobs.worker_id, array_agg(s.id)
+            from started s
+        )
+        select
+            s.id, s.task_name, s.queue_name, s.args, s.priority, s.lock, s.attempts + 1, s.max_attempts, s.timeout,
+            s.scheduled_at, s.deferred_at, s.metadata, null::text
+        from started s
+        order by
+            s.priority desc, s.id <> all (v_first),
+            case when s.lock is null then greatest(s.deferred_at, s.scheduled_at) end nulls first,      -- in a lock the id decides
+            s.id;
+    end if;
 end;
 $function$;
 

@@ -16,71 +16,56 @@ $function$;
 comment on function procrastinate_not_ended(bigint, bigint[], bigint[]) is
     'Those of p_job_ids that are not in p_ended, as lost (not held by the worker) or busy (an open transaction has the row).';
 
--- Ends with success the jobs whose bodies can be had at once. One that changed between the statement's snapshot and our lock
--- on it (xmin) counts as busy: its held row, written meanwhile, would not be seen, and the lock would be held for ever.
+-- Ends with success the jobs whose bodies can be had at once, and returns their ids.
 --
 -- The fence: only a job that is doing and held by this worker ends. Whoever takes jobs from a worker holds their bodies
--- while it does, so exactly one of the two gets each job. A held lock is passed on by a token in the hand-over lane,
--- always, without a look at who waits: no need to have the key's advisory lock, so no need to wait for it.
+-- while it does, so exactly one of the two gets each job. First the lock, then the look, as in choose_plain: the held rows are looked
+-- for in a statement that sees what the bodies' last owners committed (or, on an older snapshot, the lock on a body that
+-- changed since fails with 40001). A held lock is passed on by a token in the hand-over lane, always, without a look at who
+-- waits: no need to have the key's advisory lock, so no need to wait for it.
 create or replace function procrastinate_succeed(p_worker_id bigint, p_job_ids bigint[], p_results jsonb[])
-returns table (job_id bigint, outcome text)
+returns bigint[]
 language plpgsql
 volatile
 set search_path from current
 as $function$
 declare
-    v_ended   bigint[];
+    v_places  tid[];
+    v_ids     bigint[];
+    v_locked  bigint[];
     v_results jsonb;        -- by id: where each is found at once
 begin
+    select array_agg(b.place), array_agg(b.id), array_agg(b.id) filter (where b.lock_key is not null)
+    into v_places, v_ids, v_locked
+    from (
+        select j.ctid as place, j.id, j.lock_key
+        from procrastinate_jobs j
+        where j.id = any (p_job_ids) and j.status = 'doing' and j.worker_id = p_worker_id
+        for update skip locked
+    ) b;
+    if v_ids is null then
+        return '{}'::bigint[];
+    end if;
+
+    if v_locked is not null then
+        perform procrastinate_leave_locks(v_locked);
+    end if;
+
     if p_results is not null then
         select jsonb_object_agg(r.id, r.result) into v_results
         from unnest(p_job_ids, p_results) r(id, result)
         where r.result is not null;
     end if;
-
-    with body as materialized (
-        select j.id, j.priority, j.lock_key
-        from unnest(p_job_ids) i
-        cross join lateral (
-            select x.id, x.priority, x.lock_key
-            from procrastinate_jobs x
-            join procrastinate_jobs seen on seen.id = i and seen.xmin = x.xmin
-            where x.id = i and x.status = 'doing' and x.worker_id = p_worker_id
-            for update of x skip locked
-        ) j
-    ), freed as (
-        delete from procrastinate_lock_queue q
-        where q.ctid = any (array(
-            select h.place
-            from body b
-            cross join lateral (
-                select x.ctid as place
-                from procrastinate_lock_queue x
-                where x.key = b.lock_key and x.held and x.priority = b.priority and x.job_id = b.id
-                offset 0
-            ) h
-            where b.lock_key is not null))
-    ), handed_over as (
-        insert into procrastinate_tokens (lane, id)
-        select distinct 0, b.lock_key
-        from body b
-        where b.lock_key is not null
-    ), ended as (
-        update procrastinate_jobs j
-        set status = 'succeeded', attempts = j.attempts + 1, abort_requested = false, worker_id = null,
-            finished_at = clock_timestamp(), result = v_results -> j.id::text
-        where j.id = any (array(select b.id from body b))
-    )
-    select array_agg(b.id) into v_ended from body b;
-
-    if cardinality(v_ended) is distinct from cardinality(p_job_ids) then
-        return query select n.job_id, n.outcome from procrastinate_not_ended(p_worker_id, p_job_ids, v_ended) n;
-    end if;
+    update procrastinate_jobs j
+    set status = 'succeeded', attempts = j.attempts + 1, abort_requested = false, worker_id = null,
+        finished_at = clock_timestamp(), result = v_results -> j.id::text
+    where j.ctid = any (v_places);
+    return v_ids;
 end;
 $function$;
 
 comment on function procrastinate_succeed(bigint, bigint[], jsonb[]) is
-    'End jobs with success; returns those that did not: lost or busy.';
+    'End jobs with success; returns the ids of those that ended.';
 
 -- A worker that was removed is told so even when its jobs were not taken back yet. One test for all, for each is prepared
 -- anew in every transaction; what is wrong is looked for only then.
@@ -140,19 +125,17 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 declare
-    v_left record;
+    v_ended bigint[];
 begin
     perform procrastinate_check_held(worker_id, job_ids, results);
-    for v_left in select * from procrastinate_succeed(worker_id, job_ids, results) loop
-        if v_left.outcome = 'busy' and cardinality(job_ids) = 1 then
-            perform procrastinate_wait_for(worker_id, job_ids);
-            select s.job_id, s.outcome into v_left from procrastinate_succeed(worker_id, job_ids, results) s;
-            continue when not found;
-        end if;
-        job_id := v_left.job_id;
-        outcome := v_left.outcome;
-        return next;
-    end loop;
+    v_ended := procrastinate_succeed(worker_id, job_ids, results);
+    if v_ended = '{}' and cardinality(job_ids) = 1 then
+        perform procrastinate_wait_for(worker_id, job_ids);
+        v_ended := procrastinate_succeed(worker_id, job_ids, results);
+    end if;
+    if cardinality(v_ended) <> cardinality(job_ids) then
+        return query select n.job_id, n.outcome from procrastinate_not_ended(worker_id, job_ids, v_ended) n;
+    end if;
 end;
 $function$;
 
@@ -187,13 +170,18 @@ set enable_bitmapscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
+declare
+    v_ended bigint[];
 begin
     perform procrastinate_check_held(worker_id, job_ids, results);
-    return query
-    select
-        s.job_id, null::text, null::text, null::jsonb, null::integer, null::text, null::integer, null::integer, null::interval,
-        null::timestamptz, null::timestamptz, null::jsonb, s.outcome
-    from procrastinate_succeed(worker_id, job_ids, results) s;
+    v_ended := procrastinate_succeed(worker_id, job_ids, results);
+    if cardinality(v_ended) <> cardinality(job_ids) then
+        return query
+        select
+            n.job_id, null::text, null::text, null::jsonb, null::integer, null::text, null::integer, null::integer, null::interval,
+            null::timestamptz, null::timestamptz, null::jsonb, n.outcome
+        from procrastinate_not_ended(worker_id, job_ids, v_ended) n;
+    end if;
     return query select * from procrastinate_fetch_jobs(worker_id, max_jobs, max_per_lock);
 end;
 $function$;

@@ -20,9 +20,10 @@ select set_config('search_path', format('%I, pg_temp', current_schema()), true);
 -- workers, and jobs being run
 {{ template "register_worker.sql" . }}
 {{ template "raise_floor.sql" . }}
-{{ template "start_plain.sql" . }}
-{{ template "start_locked.sql" . }}
+{{ template "choose_plain.sql" . }}
+{{ template "choose_locked.sql" . }}
 {{ template "fetch_jobs.sql" . }}
+{{ template "leave_locks.sql" . }}
 {{ template "finish_jobs.sql" . }}
 
 -- every other end, and the way back

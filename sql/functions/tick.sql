@@ -34,7 +34,7 @@ begin
 
     -- locks that were handed over when nobody fetched: with no queues of its own this starts nothing and passes them on
     for v_lane in select h.* from procrastinate_heads h where h.lane = 0 loop
-        perform procrastinate_start_locked(null, '{}', '{}', v_lane, 1000, 1, true);
+        perform procrastinate_choose_locked('{}', '{}', v_lane, 1000, 1000, 1, true);
     end loop;
 
     perform procrastinate_remove_silent_workers(v_last.at);

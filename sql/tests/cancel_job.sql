@@ -27,8 +27,8 @@ select is(procrastinate_cancel_job(pg_temp.job('a'), abort => true)::text, 'canc
 select is((select count(*) from procrastinate_attempts), 1::bigint, 'which is not noted');
 select is(procrastinate_cancel_job(pg_temp.job('b'), abort => true)::text, 'cancelled', 'abort cancels a waiting job too');
 select results_eq(
-    format($$ select args ->> 'name' from procrastinate_fetch_jobs(%s, 4) $$, :worker), $$ values ('c'), ('d') $$,
-    'a cancelled job is not fetched');
+    format($$ select args ->> 'name' from procrastinate_fetch_jobs(%s, 2) $$, :worker), $$ values ('c'), ('d') $$,
+    'a cancelled job is not fetched, nor does it take the place of one that waits');
 
 -- running
 select throws_ok(

@@ -1,6 +1,6 @@
 -- Fetching: what a worker gets, and in which order.
 begin;
-select plan(61);
+select plan(80);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -47,6 +47,45 @@ select results_eq(
 select is_empty(format('select * from procrastinate_fetch_jobs(%s, 10)', :worker), 'a job is fetched once');
 select is_empty('select * from procrastinate_check()', 'all is well with a job that runs');
 
+-- all that a handler may want, of jobs from three lanes
+select pg_temp.reset();
+select procrastinate_defer(
+    'send', '{"name": "a"}', priority => 2, lock => 'l', queueing_lock => 'qa', schedule_at => '2001-01-01', max_attempts => 4, timeout => '9 s',
+    metadata => '{"m": 1}');
+select procrastinate_defer('sum', '{"name": "b"}', queue => 'mail', priority => 1, queueing_lock => 'qb');
+select procrastinate_defer('send', '{"name": "c"}');
+select procrastinate_defer('send', '{"name": "d"}');
+update procrastinate_jobs j set attempts = 2 where j.id = pg_temp.job('b');
+select results_eq(
+    format('select f::text from procrastinate_fetch_jobs(%s, 3) f', :worker),
+    $$ select row(j.id, j.task_name, j.queue_name, j.args, v.priority, v.lock, v.attempt, v.max_attempts, v.timeout, v.scheduled_at, j.deferred_at, v.metadata, null
+              )::procrastinate_job::text
+       from (values
+           ('a', 2, 'l',  1, 4,    interval '9 s', timestamptz '2001-01-01', jsonb '{"m": 1}'),
+           ('b', 1, null, 3, null, null,           null,                     '{}'),
+           ('c', 0, null, 1, null, null,           null,                     '{}')
+       ) v(name, priority, lock, attempt, max_attempts, timeout, scheduled_at, metadata)
+       join procrastinate_jobs j on j.id = pg_temp.job(v.name)
+       order by v.name $$,
+    'with and without a lock it is handed out with all that a handler may want');
+select results_eq(
+    $$ select j.args ->> 'name', j.status, j.worker_id, j.attempts, j.started_at between now() and clock_timestamp() from procrastinate_jobs j order by 1 $$,
+    format($$ values ('a', 'doing'::procrastinate_job_status, %1$s::bigint, 0, true), ('b', 'doing', %1$s, 2, true), ('c', 'doing', %1$s, 0, true),
+                     ('d', 'todo', null, 0, null) $$, :worker),
+    'it is doing, held by the worker from now on, its attempts not counted yet; the others wait');
+select results_eq(
+    'select worker_id, array(select unnest(job_ids) order by 1), at between now() and clock_timestamp() from procrastinate_leases',
+    format($$ values (%s::bigint, array[pg_temp.job('a'), pg_temp.job('b'), pg_temp.job('c')], true) $$, :worker),
+    'one lease says what the worker got, from whatever lanes');
+select is_empty('select * from procrastinate_queueing_locks', 'what has started has no queueing lock');
+select is_empty('select * from procrastinate_check()', 'all is well with jobs of many lanes');
+select is_empty(format('select * from procrastinate_fetch_jobs(%s, 10)', :none), 'a fetch may find nothing');
+select is((select count(*) from procrastinate_leases), 1::bigint, 'it writes no lease then');
+select is((select count(*) from pg_temp.fetch(:worker, 10)), 1::bigint, 'another fetch gets the rest');
+select results_eq(
+    'select job_ids from procrastinate_leases l where pg_temp.job($d$d$d$) = any (l.job_ids)', $$ values (array[pg_temp.job('d')]) $$,
+    'its lease names only what it got');
+
 -- order
 select pg_temp.reset();
 select pg_temp.defer(n, priority => p, task => t, queue => q)
@@ -73,6 +112,19 @@ select pg_temp.defer('f', priority => 1);
 select results_eq(
     format('select pg_temp.fetch(%s, 4)', :worker), $$ values ('e'), ('f'), ('b'), ('c') $$,
     'a job that was given back comes before the others of its priority, and after those of a higher one');
+
+select pg_temp.reset();
+select pg_temp.defer(n, lock => l) from (values ('p', null), ('l', 'l'), ('q', null), ('m', 'm')) r(n, l);
+select pg_temp.defer('t', task => 'sum');
+select pg_temp.defer('u');
+select pg_temp.defer('r', priority => -1);
+select pg_temp.defer('k', priority => 1);
+update procrastinate_jobs j set deferred_at = now() - v.age * interval '1 min', scheduled_at = now() - v.due * interval '1 min'
+from (values ('p', 9, 2), ('q', 3, null), ('l', 1, null), ('m', 9, null), ('t', 5, null), ('u', 7, null), ('k', 0, null), ('r', 99, null)) v(name, age, due)
+where j.id = pg_temp.job(v.name);
+select results_eq(
+    format('select pg_temp.fetch(%s, 10)', :worker), $$ values ('k'), ('l'), ('m'), ('u'), ('t'), ('q'), ('p'), ('r') $$,
+    'what one fetch gets is handed out by priority; of one priority those with locks come first, by id, then the others as they became ready, whatever their task');
 
 select pg_temp.reset();
 select pg_temp.defer('later');
@@ -229,6 +281,49 @@ select results_eq(
     'it looks at those that fetch would look at');
 
 -- stale tokens
+select pg_temp.reset();
+select pg_temp.defer(n) from unnest('{a,b,c,d}'::text[]) n;
+select procrastinate_cancel_job(pg_temp.job('a'));
+select results_eq(
+    format('select pg_temp.fetch(%s, 1)', :worker), $$ values ('b') $$,
+    'as many tokens good for nothing as jobs are wanted do not hide the next job');
+select procrastinate_cancel_job(pg_temp.job('c'));
+select results_eq(
+    format('select pg_temp.fetch(%s, 2)', :worker), $$ values ('d') $$,
+    'nor do they when they are some of those looked at');
+select pg_temp.reset();
+select pg_temp.defer(n) from unnest('{a,b,c,d,e,f}'::text[]) n;
+select procrastinate_cancel_job(pg_temp.job(n)) from unnest('{a,c,d}'::text[]) n;
+select results_eq(
+    format('select pg_temp.fetch(%s, 3)', :worker), $$ values ('b'), ('e'), ('f') $$,
+    'a fetch gets all it wants, though a look finds tokens good for nothing among others');
+select is_empty('select * from procrastinate_tokens t join procrastinate_lanes l using (lane) where l.kind = $d$plain$d$', 'no such token is left behind');
+select pg_temp.reset();
+select pg_temp.defer(n, priority => p) from (values ('a', 1), ('b', 1), ('c', 1), ('d', 0)) r(n, p);
+update procrastinate_jobs j set scheduled_at = clock_timestamp() + interval '1 hour' where j.id in (pg_temp.job('a'), pg_temp.job('b'));
+select results_eq(
+    format('select pg_temp.fetch(%s, 2)', :worker), $$ values ('c'), ('d') $$,
+    'a lane is looked through before the next one');
+select pg_temp.reset();
+select pg_temp.defer(n, lock => n) from unnest('{a,b,c,d}'::text[]) n;
+update procrastinate_tokens set xid = '3';
+insert into procrastinate_lock_queue (key, held, priority, job_id)
+select t.id, true, 0, -1 from procrastinate_tokens t order by t.xid, t.id limit 3;
+select is(
+    (select hashtextextended(f, 0) from pg_temp.fetch(:worker, 1) f), (select max(j.lock_key) from procrastinate_jobs j),
+    'held locks do not hide one that is free');
+select is_empty('select * from procrastinate_tokens', 'their tokens are dropped');
+delete from procrastinate_lock_queue q where q.job_id = -1;
+select pg_temp.reset();
+select pg_temp.defer(n::text, lock => n::text) from generate_series(1, 30) n;
+update procrastinate_tokens set xid = '3';
+insert into procrastinate_lock_queue (key, held, priority, job_id)
+select t.id, true, 0, -1 from procrastinate_tokens t order by t.xid, t.id limit 5;
+select is((select count(*) from pg_temp.fetch(:worker, 6)), 6::bigint, 'looked at again and again, each look wider, a lane of locks gives what is wanted');
+delete from procrastinate_lock_queue q where q.job_id = -1;
+select is(
+    (select count(*) from procrastinate_tokens t join procrastinate_lanes l using (lane) where l.kind = 'locked'), 19::bigint,
+    'the tokens of locks that were one too many are kept');
 select pg_temp.reset();
 select pg_temp.defer(n::text) from generate_series(1, 40) n;
 select procrastinate_cancel_job(j.id) from procrastinate_jobs j where (j.args ->> 'name')::integer < 40;

@@ -1,6 +1,6 @@
 -- Finishing jobs with success, and exchanging them for the next ones.
 begin;
-select plan(41);
+select plan(47);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -157,6 +157,25 @@ select results_eq(
     'a run of one lock that ends at once hands the lock over once');
 select procrastinate_defer('send', '{"name": "l4"}', lock => 'l');
 select count(*) from procrastinate_fetch_jobs(:worker, 1);
+
+-- what ended, as finish and exchange are told
+select procrastinate_defer('send', format('{"name": "%s"}', n)::jsonb, priority => 9) from unnest('{r,s,t}'::text[]) n;
+select count(*) from procrastinate_fetch_jobs(:worker, 2);
+select results_eq(
+    format($$ select array(select unnest(procrastinate_succeed(%s, pg_temp.jobs('r', 's', 't') || '{-1}'::bigint[], array['1', '2', '3', '4']::jsonb[])) order by 1) $$, :worker),
+    $$ values (pg_temp.jobs('r', 's')) $$,
+    'succeed returns the ids of those that ended, and of no others');
+select results_eq(
+    $$ select name, status, attempts, result from job where name in ('r', 's', 't') order by 1 $$,
+    $$ values ('r', 'succeeded'::procrastinate_job_status, 1, jsonb '1'), ('s', 'succeeded', 1, '2'), ('t', 'todo', 0, null) $$,
+    'each with its own result');
+select is(procrastinate_succeed(:worker, pg_temp.jobs('r', 't'), null), '{}', 'an empty array when none did');
+select is(procrastinate_succeed(:worker, '{}', null), '{}', 'also when none was named');
+select count(*) from procrastinate_fetch_jobs(:worker, 1);
+select is_empty(
+    format($$ select * from procrastinate_finish_jobs(%s, pg_temp.jobs('t', 't')) $$, :worker),
+    'a job that is named twice ends, and is not called lost');
+select is((select attempts from job where name = 't'), 1, 'it ends once');
 
 -- the fence
 delete from procrastinate_workers w where w.id = :worker;

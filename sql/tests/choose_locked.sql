@@ -1,15 +1,35 @@
--- Starting jobs that have locks.
+-- Choosing jobs that have locks.
 begin;
-select plan(46);
+select plan(57);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
 
--- what start_locked does with a locked lane of task send, for a worker of these queues and tasks
-create function pg_temp.start(worker bigint, max_jobs integer, max_per_lock integer, queues text[] default null, tasks text[] default null, queue text default 'default')
-returns setof procrastinate_job language sql as
-    $$ select j.* from procrastinate_heads h, procrastinate_start_locked(worker, queues, tasks, h, max_jobs, max_per_lock, true) s, unnest(s.jobs) j
+-- what choose_locked says of a locked lane of task send, for a worker of these queues and tasks
+create function pg_temp.look(
+    max_jobs integer, max_keys integer, max_per_lock integer, queues text[] default null, tasks text[] default null, queue text default 'default',
+    out chosen tid[], out tokens integer, out dropped integer)
+returns setof record language sql as
+    $$ select c.* from procrastinate_heads h, procrastinate_choose_locked(queues, tasks, h, max_jobs, max_keys, max_per_lock, true) c
        where h.kind = 'locked' and h.task_name = 'send' and h.queue_name = queue and h.priority = 0 $$;
+
+-- the names of the jobs it chooses, best first, which start, as in a fetch
+create function pg_temp.start(worker bigint, max_jobs integer, max_per_lock integer, queues text[] default null, tasks text[] default null, queue text default 'default')
+returns setof text language plpgsql as $function$
+declare
+    v_chosen tid[];
+begin
+    select l.chosen into v_chosen from pg_temp.look(max_jobs, max_jobs, max_per_lock, queues, tasks, queue) l;
+    insert into procrastinate_leases (worker_id, job_ids)
+    select worker, array_agg(j.id) from procrastinate_jobs j where j.ctid = any (v_chosen) having count(*) > 0;
+    return query
+    with started as (
+        update procrastinate_jobs j set status = 'doing', worker_id = worker, started_at = clock_timestamp() where j.ctid = any (v_chosen)
+        returning j.*
+    )
+    select s.args ->> 'name' from started s order by s.priority desc, s.id;
+end;
+$function$;
 
 create function pg_temp.reset() returns void language sql as
     $$ delete from procrastinate_jobs; delete from procrastinate_tokens; delete from procrastinate_agenda;
@@ -30,29 +50,28 @@ create temp view waiting as
 
 select procrastinate_register_worker('w') as worker \gset
 
--- what is started
-select procrastinate_defer(
-    'send', '{"name": "a1"}', lock => 'a', queueing_lock => 'qa', schedule_at => '2001-01-01', max_attempts => 4, timeout => '9 s', metadata => '{"m": 1}');
+-- what is chosen
+select procrastinate_defer('send', '{"name": "a1"}', lock => 'a', queueing_lock => 'qa', schedule_at => '2001-01-01');
 select procrastinate_defer('send', '{"name": "a2"}', lock => 'a', queueing_lock => 'qa2');
 select procrastinate_defer('send', '{"name": "b1"}', lock => 'b');
 select procrastinate_defer('sum', '{"name": "c1"}', lock => 'c');
 insert into procrastinate_queueing_locks (queueing_lock, job_id) values ('other', pg_temp.job('a1'));
+create temp table before as select j.ctid as place, j.* from procrastinate_jobs j;
+
+savepoint before;
+create temp table look as select * from pg_temp.look(10, 10, 1);
+select set_eq(
+    'select unnest(chosen)::text, tokens, dropped from look', $$ select place::text, 3 as tokens, 3 as dropped from before where args ->> 'name' in ('a1', 'b1') $$,
+    'the first job of each lock is chosen: it says where their rows are, how many tokens it took, and how many of them it dropped');
+select results_eq(
+    'select j.ctid::text, to_jsonb(j) from procrastinate_jobs j order by j.id', 'select place::text, to_jsonb(b) - $d$place$d$ from before b order by id',
+    'no job is changed: to start them is the caller''s');
+select is_empty('select * from procrastinate_leases', 'no lease is written, for a fetch writes one for all its lanes');
+rollback to before;
 
 select results_eq(
-    format('select s.*::text from pg_temp.start(%s, 10, 1) s', :worker),
-    $$ select row(j.id, 'send', 'default', j.args, 0, v.lock, 1, v.max_attempts, v.timeout, v.scheduled_at, j.deferred_at, v.metadata, null)::procrastinate_job::text
-       from (values
-           ('a1', 'a', 4,    interval '9 s', timestamptz '2001-01-01', jsonb '{"m": 1}'),
-           ('b1', 'b', null, null,           null,                     '{}')
-       ) v(name, lock, max_attempts, timeout, scheduled_at, metadata)
-       join procrastinate_jobs j on j.id = pg_temp.job(v.name)
-       order by v.name $$,
-    'the first job of each lock is handed out with all that a handler may want');
-select results_eq(
-    $$ select args ->> 'name', status, worker_id, attempts::integer, started_at between now() and clock_timestamp() from procrastinate_jobs order by 1 $$,
-    format($$ values ('a1', 'doing'::procrastinate_job_status, %1$s::bigint, 0, true), ('a2', 'todo', null, 0, null),
-                     ('b1', 'doing', %1$s, 0, true), ('c1', 'todo', null, 0, null) $$, :worker),
-    'it is doing, held by the worker from now on');
+    format('select * from pg_temp.start(%s, 10, 1)', :worker), $$ values ('a1'), ('b1') $$,
+    'the first job of each lock starts');
 select set_eq(
     'select * from waiting',
     $$ values (pg_temp.key('a'), true, 0, 'a1'), (pg_temp.key('a'), false, 0, 'a2'), (pg_temp.key('b'), true, 0, 'b1'), (pg_temp.key('c'), false, 0, 'c1') $$,
@@ -60,15 +79,11 @@ select set_eq(
 select results_eq(
     'select key from token', $$ values (pg_temp.key('c')) $$,
     'the tokens of the lane are gone, that of another lane is left');
-select results_eq(
-    'select worker_id, array(select unnest(job_ids) order by 1), at between now() and clock_timestamp() from procrastinate_leases',
-    format($$ values (%s::bigint, array[pg_temp.job('a1'), pg_temp.job('b1')], true) $$, :worker),
-    'one lease says what the worker got');
 select set_eq(
     'select queueing_lock from procrastinate_queueing_locks', $$ values ('qa2'), ('other') $$,
-    'a job that starts lets its queueing lock go, and no other');
+    'a job that is chosen lets its queueing lock go, and no other');
 delete from procrastinate_queueing_locks q where q.queueing_lock = 'other';
-select is_empty('select * from procrastinate_agenda', 'what was started is not looked at again');
+select is_empty('select * from procrastinate_agenda', 'what was chosen is not looked at again');
 select is_empty('select * from procrastinate_check()', 'all is well');
 
 insert into procrastinate_tokens (lane, xid, id)
@@ -84,19 +99,19 @@ delete from procrastinate_tokens t
 using procrastinate_tokens other
 where other.id = t.id and other.ctid < t.ctid;
 select set_eq(
-    format($$ select args ->> 'name' from pg_temp.start(%s, 3, 5) $$, :worker), $$ values ('a1'), ('b1'), ('c1') $$,
+    format($$ select * from pg_temp.start(%s, 3, 5) $$, :worker), $$ values ('a1'), ('b1'), ('c1') $$,
     'each lock gets its turn before any gets a second');
 select pg_temp.reset();
 select procrastinate_defer('send', format('{"name": "%s"}', n)::jsonb, lock => left(n, 1)) from unnest('{a1,a2,a3,b1}'::text[]) n;
 select results_eq(
-    format($$ select args ->> 'name' from pg_temp.start(%s, 100, 2) order by 1 $$, :worker), $$ values ('a1'), ('a2'), ('b1') $$,
+    format($$ select * from pg_temp.start(%s, 100, 2) order by 1 $$, :worker), $$ values ('a1'), ('a2'), ('b1') $$,
     'of a lock at most max_per_lock jobs are started');
 select is_empty('select * from procrastinate_check()', 'several jobs of one worker may hold a lock');
 select pg_temp.reset();
 select procrastinate_defer('send', format('{"name": "%s"}', n)::jsonb, lock => 'a', priority => p)
 from unnest('{a1,a2,a3,a4}'::text[], '{0,0,3,0}'::integer[]) r(n, p);
 select results_eq(
-    format($$ select args ->> 'name' from pg_temp.start(%s, 3, 3) $$, :worker), $$ values ('a3'), ('a1'), ('a2') $$,
+    format($$ select * from pg_temp.start(%s, 3, 3) $$, :worker), $$ values ('a3'), ('a1'), ('a2') $$,
     'a run of one lock is in the order of priority and then of id');
 select set_eq(
     'select held, priority, name from waiting', $$ values (true, 3, 'a3'), (true, 0, 'a1'), (true, 0, 'a2'), (false, 0, 'a4') $$,
@@ -120,7 +135,7 @@ select set_eq(
     'select queue_name, key from token', $$ values ('default', pg_temp.key('a')) $$,
     'the lock is passed on to the lane of its first job');
 select results_eq(
-    format($$ select args ->> 'name' from pg_temp.start(%s, 10, 5, '{default}') $$, :worker), $$ values ('a1') $$,
+    format($$ select * from pg_temp.start(%s, 10, 5, '{default}') $$, :worker), $$ values ('a1') $$,
     'a run ends before a job that is not for the worker');
 
 select pg_temp.reset();
@@ -140,7 +155,7 @@ select is_empty(
 select is_empty('select * from procrastinate_check()', 'all is well with a first one that is paused');
 select procrastinate_resume_queue('mail');
 select results_eq(
-    format($$ select args ->> 'name' from pg_temp.start(%s, 10, 5, queue => 'mail') $$, :worker), $$ values ('a1'), ('a2') $$,
+    format($$ select * from pg_temp.start(%s, 10, 5, queue => 'mail') $$, :worker), $$ values ('a1'), ('a2') $$,
     'it is started when the queue goes on');
 
 select pg_temp.reset();
@@ -158,14 +173,58 @@ select set_eq('select priority, key from token', $$ values (-1, pg_temp.key('a')
 select pg_temp.reset();
 select procrastinate_defer('send', format('{"name": "%s"}', n)::jsonb, lock => left(n, 1)) from unnest('{a1,a2,b1,c1}'::text[]) n;
 insert into procrastinate_lock_queue (key, held, priority, job_id) values (pg_temp.key('c'), true, 0, -1);
-create function pg_temp.count_started(max_jobs integer) returns table (jobs integer, tokens integer) language sql as
-    $$ select cardinality(s.jobs), s.tokens
-       from procrastinate_heads h, procrastinate_start_locked((select w.id from procrastinate_workers w limit 1), null, null, h, max_jobs, 1, true) s
-       where h.kind = 'locked' and h.task_name = 'send' and h.queue_name = 'default' and h.priority = 0 $$;
 update procrastinate_tokens set xid = '3';
-select results_eq('select * from pg_temp.count_started(3)', $$ select count(distinct t.id) filter (where t.id <> pg_temp.key('c'))::integer, 3 from (select t.id from procrastinate_tokens t order by t.xid, t.id limit 3) t $$, 'it says how many tokens it took');
-select is((select sum(c.tokens) from pg_temp.count_started(3) c), 1::bigint, 'those that are left are for the next call');
-select is_empty('select * from pg_temp.count_started(3)', 'until there are no more');
+create temp table first_three as select t.id as key from procrastinate_tokens t order by t.xid, t.id limit 3;
+select results_eq(
+    'select cardinality(chosen), tokens, dropped from pg_temp.look(3, 3, 1)',
+    $$ select count(distinct f.key) filter (where f.key <> pg_temp.key('c'))::integer, 3, 3 from first_three f $$,
+    'it says how many tokens it took, also of one lock twice, or of one that is held');
+select results_eq('select tokens, dropped from pg_temp.look(3, 3, 1)', 'values (1, 1)', 'those that are left are for the next call');
+select is_empty('select * from pg_temp.look(3, 3, 1)', 'until there are no more');
+
+-- more locks looked at than jobs wanted
+create function pg_temp.many(count integer) returns void language plpgsql as $function$
+begin
+    perform pg_temp.reset();
+    perform procrastinate_defer('send', jsonb_build_object('name', n), lock => n::text) from generate_series(1, count) n;
+    update procrastinate_tokens set xid = '3';
+end;
+$function$;
+create temp view by_key as select j.args ->> 'name' as name, j.lock_key as key, row_number() over (order by j.lock_key) as n from procrastinate_jobs j;
+
+select pg_temp.many(10);
+create temp table look as select * from pg_temp.look(2, 5, 1);
+select results_eq(
+    'select k.n, l.tokens, l.dropped from look l join procrastinate_jobs j on j.ctid = any (l.chosen) join by_key k on k.key = j.lock_key order by 1',
+    'values (1::bigint, 5, 2), (2, 5, 2)',
+    'of five locks looked at two give the two jobs that are wanted');
+select set_eq('select key from token', 'select key from by_key where n > 2', 'a lock whose first job is one too many keeps its token');
+select is((select count(*) from waiting where held), 2::bigint, 'and nobody holds it');
+select is_empty('select * from procrastinate_agenda', 'nor is it to be looked at again by the clockwork');
+drop table look;
+
+select pg_temp.many(6);
+insert into procrastinate_lock_queue (key, held, priority, job_id) select k.key, true, 0, -1 from by_key k where k.n <= 4;
+select results_eq(
+    'select cardinality(chosen), tokens, dropped from pg_temp.look(1, 6, 1)', 'values (1, 6, 5)',
+    'past locks that are held it finds one that is not');
+select set_eq('select key from token', 'select key from by_key where n = 6', 'the tokens of those held are dropped, that of the one too many is kept');
+
+select pg_temp.many(3);
+insert into procrastinate_tokens (lane, xid, id) select t.lane, '3', t.id from procrastinate_tokens t;
+select results_eq(
+    'select cardinality(chosen), tokens, dropped from pg_temp.look(1, 6, 1)', 'values (1, 6, 2)',
+    'with two tokens each a lock that is one too many keeps both');
+
+select pg_temp.reset();
+select procrastinate_defer('send', format('{"name": "%s"}', n)::jsonb, lock => left(n, 1)) from unnest('{a1,a2,a3,b1}'::text[]) n;
+delete from procrastinate_tokens t using procrastinate_tokens other where other.id = t.id and other.ctid < t.ctid;
+update procrastinate_tokens set xid = '3';
+select results_eq('select cardinality(chosen), tokens, dropped from pg_temp.look(3, 5, 3)', 'values (3, 2, 2)', 'a run may be cut short by the jobs that are wanted');
+select results_eq(
+    'select count(*) filter (where name like $d$a%$d$), count(*) filter (where name = $d$b1$d$) from waiting where held', 'values (2::bigint, 1::bigint)',
+    'but each lock has its turn before any has a second');
+select is_empty('select * from token', 'a lock whose run was cut short keeps no token: the run''s end writes another');
 
 -- nobody's: how tick passes locks on
 select pg_temp.reset();
@@ -173,8 +232,8 @@ select procrastinate_defer('send', '{"name": "a1"}', lock => 'a');
 delete from procrastinate_tokens;
 insert into procrastinate_tokens (lane, xid, id) values (0, '3', pg_temp.key('a')), (0, '3', pg_temp.key('nobody'));
 select is_empty(
-    $$ select j.* from procrastinate_heads h, procrastinate_start_locked(null, '{}', '{}', h, 100, 1, true) s, unnest(s.jobs) j where h.lane = 0 $$,
-    'with no worker and no queues nothing is started');
+    $$ select h.lane from procrastinate_heads h, procrastinate_choose_locked('{}', '{}', h, 100, 100, 1, true) c, unnest(c.chosen) where h.lane = 0 $$,
+    'with no queues nothing is chosen');
 select set_eq(
     'select queue_name, key from token', $$ values ('default', pg_temp.key('a')) $$,
     'but a lock handed over is passed on to the lane of its first job, and one that nobody waits for is forgotten');
@@ -183,12 +242,12 @@ select set_eq(
 select pg_temp.reset();
 insert into procrastinate_tokens (lane, id) values (0, pg_temp.key('nobody'));
 select results_eq(
-    $$ select s.tokens from procrastinate_heads h, procrastinate_start_locked(null, '{}', '{}', h, 100, 1, true) s where h.lane = 0 $$,
-    $$ values (1) $$, 'our own token of a lock that nobody waits for is looked at');
+    $$ select c.tokens, c.dropped from procrastinate_heads h, procrastinate_choose_locked('{}', '{}', h, 100, 100, 1, true) c where h.lane = 0 $$,
+    $$ values (1, 0) $$, 'our own token of a lock that nobody waits for is looked at');
 select set_eq('select key from token', $$ values (pg_temp.key('nobody')) $$, 'but not dropped');
 select results_eq(
-    $$ select s.tokens from procrastinate_heads h, procrastinate_start_locked(null, '{}', '{}', h, 100, 1, false) s where h.lane = 0 $$,
-    $$ values (0) $$, 'and not looked at when it is not asked for');
+    $$ select c.tokens, c.dropped from procrastinate_heads h, procrastinate_choose_locked('{}', '{}', h, 100, 100, 1, false) c where h.lane = 0 $$,
+    $$ values (0, 0) $$, 'and not looked at when it is not asked for');
 
 -- places in the lock queue that are out of date: nothing is started, and the next one has its chance
 select pg_temp.reset();
@@ -197,7 +256,7 @@ from unnest('{a1,a2,b1,c1,d1}'::text[], '{1,0,0,0,0}'::integer[]) r(n, p);
 update procrastinate_jobs j set status = 'cancelled', finished_at = now() where j.id = pg_temp.job('a1');
 update procrastinate_jobs j set scheduled_at = '2101-01-01' where j.id = pg_temp.job('b1');
 update procrastinate_jobs j set priority = 1 where j.id = pg_temp.job('c1');
-update procrastinate_jobs j set lock = 'x', lock_key = hashtextextended('x', 0) where j.id = pg_temp.job('d1');
+update procrastinate_jobs j set lock = 'x', lock_key = pg_temp.key('x') where j.id = pg_temp.job('d1');
 select is_empty(
     format('select * from pg_temp.start(%s, 10, 1)', :worker),
     'a job is not started that is cancelled, not due, or no longer of its priority or lock');
@@ -242,18 +301,22 @@ select results_eq(
 select pg_temp.reset();
 select procrastinate_defer('send', '{"name": "a1"}', lock => 'a');
 select l.lane as lane from procrastinate_lanes l where l.task_name = 'send' and l.kind = 'locked' and l.queue_name = 'default' and l.priority = 0 \gset
-create function pg_temp.start_from(lane integer, worker bigint, first_xid xid8, first_id bigint, last_xid xid8) returns setof text language sql as
+create function pg_temp.look_from(lane integer, first_xid xid8, first_id bigint, last_xid xid8) returns setof text language sql as
     $$ select j.args ->> 'name'
-       from procrastinate_start_locked(worker, null, null, row(lane, 'default', 'send', 0, 'locked', first_xid, first_id, last_xid, '{}', true)::procrastinate_heads, 100, 1, true) s, unnest(s.jobs) j $$;
+       from procrastinate_choose_locked(
+           null, null, row(lane, 'default', 'send', 0, 'locked', first_xid, first_id, last_xid, '{}', true)::procrastinate_heads, 100, 100, 1, true) c
+       join procrastinate_jobs j on j.ctid = any (c.chosen) $$;
 select is_empty(
-    format($$ select pg_temp.start_from(%1$s, %2$s, '0', -9223372036854775808, '3')
+    format($$ select pg_temp.look_from(%1$s, '0', -9223372036854775808, '3')
               union all
-              select pg_temp.start_from(%1$s, %2$s, pg_current_xact_id(), pg_temp.key('a') + 1, '18446744073709551615') $$, :lane, :worker),
+              select pg_temp.look_from(%1$s, pg_current_xact_id(), pg_temp.key('a') + 1, '18446744073709551615') $$, :lane),
     'tokens below the first one to look at, or above the last transaction, are left');
 select results_eq(
-    format($$ select pg_temp.start_from(%s, %s, pg_current_xact_id(), pg_temp.key('a'), pg_current_xact_id()) $$, :lane, :worker),
+    format($$ select pg_temp.look_from(%s, pg_current_xact_id(), pg_temp.key('a'), pg_current_xact_id()) $$, :lane),
     $$ values ('a1') $$,
     'the first one itself is taken');
+update procrastinate_jobs j set status = 'doing', worker_id = :worker, started_at = now();
+insert into procrastinate_leases (worker_id, job_ids) values (:worker, array[pg_temp.job('a1')]);
 
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
 select * from finish();

@@ -1,5 +1,5 @@
--- Start jobs that have locks. A token here names a lock's key and says: this lock may have something to start. Also tick
--- comes here, with no worker and no queues, to pass the tokens of the hand-over lane on to where the jobs are.
+-- Choose jobs that have locks, hold the locks for them, and drop the tokens; the caller starts them. A token here names a lock's key and says: this lock may have something to start. Also tick
+-- comes here, with no queues, to pass the tokens of the hand-over lane on to where the jobs are.
 --
 -- One at a time: to start a job of a key one must get the key's advisory lock, held until commit, and then look, in a new
 -- statement, so in a snapshot that sees whatever the key's holder before us committed. No row of the key is held: the head
@@ -13,17 +13,18 @@
 -- is enough, neither that nobody waits nor a hint for the head: until we commit all others see the lock held, drop the
 -- tokens of whoever enters or leaves it, and count on ours.
 --
--- Of each key at most p_max_per_lock jobs are started, from the head on without a gap. The head is started only if it
--- is for this worker and nothing of better priority may wait; else the key's token goes to the head's lane.
-create or replace function procrastinate_start_locked(
-    p_worker_id    bigint,
+-- Of each key at most p_max_per_lock jobs are chosen, from the head on without a gap. The head is chosen only if it is for
+-- this worker and nothing of better priority may wait; else the key's token goes to the head's lane. More keys than jobs
+-- may be looked at, for most tokens may be of no use; a key whose head is one too many keeps its token.
+create or replace function procrastinate_choose_locked(
     p_queues       text[],
     p_tasks        text[],
     p_lane         procrastinate_heads,
     p_max_jobs     integer,
+    p_max_keys     integer,
     p_max_per_lock integer,
     p_own          boolean,
-    out jobs       procrastinate_job[],
+    out chosen     tid[],
     out tokens     integer,
     out dropped    integer
 )
@@ -44,36 +45,39 @@ begin
             where t.lane = p_lane.lane and (t.xid, t.id) >= (p_lane.first_xid, p_lane.first_id) and t.xid <= p_lane.last_xid
               and (p_own or t.xid <> pg_current_xact_id())
             order by t.xid, t.id
-            limit 10 * p_max_jobs
+            limit 10 * p_max_keys
             for update skip locked
         ) c
         where pg_try_advisory_xact_lock(c.key # 'procrastinate_jobs'::regclass::oid::bigint)     -- ours, not another schema's
-        limit p_max_jobs
+        limit p_max_keys
     ) g;
     tokens := coalesce(cardinality(v_tokens), 0);
     dropped := 0;
-    jobs := '{}';
+    chosen := '{}';
     if tokens = 0 then
         return;
     end if;
 
     with head as materialized (
-        select k.key, q.place, q.job_id, q.priority, q.turn
-        from unnest(v_keys) k(key)
-        cross join lateral (
-            select w.place, w.job_id, w.priority, row_number() over (order by w.priority desc, w.job_id) as turn
-            from (
-                select x.ctid as place, x.job_id, x.priority
+        select w.key, w.place, w.job_id, w.priority, w.turn
+        from (
+            select
+                k.key, q.place, q.job_id, q.priority,
+                row_number() over best as turn, first_value(q.held) over best as busy
+            from unnest(v_keys) k(key)
+            cross join lateral (
+                select x.ctid as place, x.held, x.priority, x.job_id
                 from procrastinate_lock_queue x
-                where x.key = k.key and not x.held
-                order by x.priority desc, x.job_id
+                where x.key = k.key
+                order by x.held desc, x.priority desc, x.job_id
                 limit p_max_per_lock
-            ) w
-        ) q
-        where (select 1 from procrastinate_lock_queue x where x.key = k.key and x.held limit 1) is null
+            ) q
+            window best as (partition by k.key order by q.held desc, q.priority desc, q.job_id)
+        ) w
+        where not w.busy
     ), body as materialized (
         select
-            h.key, h.place, h.turn, j.id, j.queueing_lock, j.queue_name, j.task_name, j.priority,
+            h.key, h.place, h.turn, j.body, j.id, j.queueing_lock, j.queue_name, j.task_name, j.priority,
             j.status = 'todo' and (j.scheduled_at is null or j.scheduled_at <= clock_timestamp())
                 and j.lock_key = h.key and j.priority = h.priority as runnable,
             j.priority >= p_lane.priority
@@ -81,32 +85,27 @@ begin
                 and j.queue_name not in (select p.queue_name from procrastinate_queues p) as mine
         from head h
         cross join lateral (
-            select x.*
+            select x.ctid as body, x.*
             from procrastinate_jobs x
             join procrastinate_jobs seen on seen.id = h.job_id and seen.xmin = x.xmin
             where x.id = h.job_id
             for update of x skip locked
         ) j
-    ), chosen as materialized (         -- the first of every key before the second of any: each key that we took gets its turn
-        select r.key, r.place, r.id, r.queueing_lock
+    ), startable as materialized (      -- the first of every key before the second of any: each key gets its turn
+        select r.key, r.place, r.turn, r.body, r.id, r.queueing_lock, row_number() over (order by r.turn, r.key) <= p_max_jobs as chosen
         from (
-            select
-                b.*,
-                count(*) filter (where b.runnable and b.mine) over (partition by b.key order by b.turn) = b.turn as unbroken,
-                row_number() over (order by b.turn, b.key) as number
+            select b.*, count(*) filter (where b.runnable and b.mine) over (partition by b.key order by b.turn) = b.turn as unbroken
             from body b
         ) r
-        where r.unbroken and r.number <= p_max_jobs
+        where r.unbroken
+    ), chosen as materialized (
+        select s.key, s.place, s.body, s.id, s.queueing_lock from startable s where s.chosen
     ), gone as (
         delete from procrastinate_tokens t
         where t.ctid = any (v_tokens)
           and (t.xid <> pg_current_xact_id() or t.id in (select c.key from chosen c))
+          and t.id not in (select s.key from startable s where s.turn = 1 and not s.chosen)
         returning 1
-    ), lease as (
-        insert into procrastinate_leases (worker_id, job_ids)
-        select p_worker_id, array_agg(c.id)
-        from chosen c
-        having count(*) > 0
     ), held as (
         update procrastinate_lock_queue q
         set held = true
@@ -118,7 +117,8 @@ begin
         union all
         select h.key, h.place, h.turn
         from head h
-        where (select 1 from procrastinate_jobs j where j.id = h.job_id) is null
+        where h.job_id not in (select b.id from body b)
+          and (select 1 from procrastinate_jobs j where j.id = h.job_id) is null
     ), swept as (
         delete from procrastinate_lock_queue q
         where q.ctid = any (array(select s.place from stale s))
@@ -147,21 +147,13 @@ begin
         delete from procrastinate_queueing_locks q
         where q.queueing_lock = any (array(select c.queueing_lock from chosen c where c.queueing_lock is not null))
           and q.job_id in (select c.id from chosen c)
-    ), started as (
-        update procrastinate_jobs j
-        set status = 'doing', worker_id = p_worker_id, started_at = clock_timestamp()
-        where j.id = any (array(select c.id from chosen c))
-        returning j.*
     )
-    select (select count(*)::integer from gone), coalesce(array_agg(row(
-            s.id, s.task_name, s.queue_name, s.args, s.priority, s.lock, s.attempts + 1, s.max_attempts,
-            s.timeout, s.scheduled_at, s.deferred_at, s.metadata, null
-        )::procrastinate_job order by s.priority desc, s.id), '{}')
-    into dropped, jobs
-    from started s;
+    select (select count(*)::integer from gone), coalesce(array_agg(c.body), '{}')
+    into dropped, chosen
+    from chosen c;
 end;
 $function$;
 
-comment on function procrastinate_start_locked(bigint, text[], text[], procrastinate_heads, integer, integer, boolean) is
-    'Start at most p_max_jobs jobs of the locks that a lane''s tokens name, of each lock at most p_max_per_lock; with p_own also tokens that our own transaction wrote. '
-    'Returns the jobs, how many tokens it looked at, and how many of them it dropped.';
+comment on function procrastinate_choose_locked(text[], text[], procrastinate_heads, integer, integer, integer, boolean) is
+    'Lock at most p_max_jobs jobs of at most p_max_keys locks that a lane''s tokens name, of each lock at most p_max_per_lock, and hold those locks; with p_own also '
+    'tokens that our own transaction wrote. Returns where the jobs'' rows are, how many tokens it looked at, and how many of them it dropped.';
