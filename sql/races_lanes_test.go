@@ -12,7 +12,7 @@ const (
 )
 
 // withoutOpening writes to a lane that nobody reads.
-var withoutOpening = without("opening", "lane_for.sql", "l.kind = p_kind and l.state = 'open'", "l.kind = p_kind")
+var withoutOpening = without("opening", "lane_for.sql", "\n      and l.state is not distinct from 'open'", "")
 
 // unused lets five minutes go by.
 func (s *session) unused() {

@@ -5,6 +5,8 @@ returns integer
 language plpgsql
 volatile
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 declare
     v_lane integer;
@@ -15,7 +17,6 @@ begin
         select x.lane
         from procrastinate_lanes x
         where x.queue_name = p_queue and x.task_name = p_task and x.priority = p_priority and x.kind = p_kind
-        order by x.lane
         limit 1
         for update skip locked)
     returning l.lane into v_lane;
@@ -40,14 +41,17 @@ returns integer
 language plpgsql
 volatile
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 declare
     v_lane integer;
 begin
+    -- the state not by =, and no order, so that no index but that on the name will do, whenever the plan was made
     select l.lane into v_lane
     from procrastinate_lanes l
-    where l.queue_name = p_queue and l.task_name = p_task and l.priority = p_priority and l.kind = p_kind and l.state = 'open'
-    order by l.lane
+    where l.queue_name = p_queue and l.task_name = p_task and l.priority = p_priority and l.kind = p_kind
+      and l.state is not distinct from 'open'
     limit 1;
     if not found then
         v_lane := procrastinate_open_lane(p_queue, p_task, p_priority, p_kind);
