@@ -168,7 +168,14 @@ func TestEndsThatAreNoSuccess(t *testing.T) {
 		return func(context.Context, *worker.Job) (any, error) { return nil, err }
 	}
 	snoozed := false
-	stop := s.run(worker.Config{OneShot: true}, map[string]worker.Handler{
+	fail := s.deferJob("fail", ", max_attempts => 3")
+	permanent := s.deferJob("permanent", ", max_attempts => 3")
+	retry := s.deferJob("retry", ", max_attempts => 3")
+	panics := s.deferJob("panic", "")
+	unusable := s.deferJob("unusable", "")
+	cleaned := s.deferJob("cleaned", "")
+	snooze := s.deferJob("snooze", "")
+	err := s.run(worker.Config{OneShot: true}, map[string]worker.Handler{
 		"fail":      failing(errors.New("no\x00good \xff")),
 		"permanent": failing(worker.Permanent(errors.New("never"))),
 		"retry":     failing(worker.RetryIn(errors.New("later"), time.Hour)),
@@ -182,15 +189,8 @@ func TestEndsThatAreNoSuccess(t *testing.T) {
 			}
 			return "awake", nil
 		},
-	})
-	fail := s.deferJob("fail", ", max_attempts => 3")
-	permanent := s.deferJob("permanent", ", max_attempts => 3")
-	retry := s.deferJob("retry", ", max_attempts => 3")
-	panics := s.deferJob("panic", "")
-	unusable := s.deferJob("unusable", "")
-	cleaned := s.deferJob("cleaned", "")
-	snooze := s.deferJob("snooze", "")
-	if err := stop(); err != nil {
+	})()
+	if err != nil {
 		t.Fatal(err)
 	}
 	s.wantRow(fail, "failed 3 no\uFFFDgood \uFFFD")
