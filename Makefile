@@ -22,7 +22,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 RACE = $(shell go env CGO_ENABLED | sed -n 's/^1$$/-race/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sql test-go check docs lint build deps clean extension install-extension
+.PHONY: help demo test test-sql test-go check docs lint build extension install-extension bench-engine deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 26
@@ -60,6 +60,11 @@ lint: ## Run gofmt, go vet and staticcheck
 	@go vet -tags integration ./...
 	@go run $(STATICCHECK) ./...
 	@go run $(STATICCHECK) -tags integration ./...
+
+# On throw-away servers always: a server of the user's has other settings, and other work.
+bench-engine: ## Measure the SQL functions against two prototypes (20 min; BENCH_QUICK=1: a smoke test)
+	@env -u DATABASE_URL scripts/install-deps server
+	@go run ./bench/engine
 
 build: ## Build bin/procrastinate
 	@go build -o bin/procrastinate ./cmd/procrastinate
