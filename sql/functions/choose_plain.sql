@@ -5,8 +5,8 @@
 -- nothing and whose job may still be todo (somebody has it, it moved, it is not due) is exchanged for a row in the agenda,
 -- which is always a valid hint; a job that is not todo but goes back to todo meanwhile gets a hint from who puts it back.
 --
--- First the lock, then the look: each statement here has a snapshot of its own, so the ones after the lock on a body see whatever
--- its last owner committed, its queueing lock among it.
+-- First the lock, then the look: each statement here has a snapshot of its own, so the ones after the lock on a body see
+-- whatever its last owner committed, its queueing lock among it.
 create or replace function procrastinate_choose_plain(
     p_lane     procrastinate_heads,
     p_max_jobs integer,

@@ -19,10 +19,10 @@ comment on function procrastinate_not_ended(bigint, bigint[], bigint[]) is
 -- Ends with success the jobs whose bodies can be had at once, and returns their ids.
 --
 -- The fence: only a job that is doing and held by this worker ends. Whoever takes jobs from a worker holds their bodies
--- while it does, so exactly one of the two gets each job. First the lock, then the look, as in choose_plain: the held rows are looked
--- for in a statement that sees what the bodies' last owners committed (or, on an older snapshot, the lock on a body that
--- changed since fails with 40001). A held lock is passed on by a token in the hand-over lane, always, without a look at who
--- waits: no need to have the key's advisory lock, so no need to wait for it.
+-- while it does, so exactly one of the two gets each job. First the lock, then the look, as in choose_plain: the held rows
+-- are looked for in a statement that sees what the bodies' last owners committed (or, on an older snapshot, the lock on a
+-- body that changed since fails with 40001). A held lock is passed on by a token in the hand-over lane, always, without a
+-- look at who waits: no need to have the key's advisory lock, so no need to wait for it.
 create or replace function procrastinate_succeed(p_worker_id bigint, p_job_ids bigint[], p_results jsonb[])
 returns bigint[]
 language plpgsql
