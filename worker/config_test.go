@@ -39,13 +39,13 @@ func TestTranslate(t *testing.T) {
 		"PJ006": ErrCron, "PJ007": ErrUnknownName, "PJ008": ErrArgs, "PJ009": ErrIsolation, "PJ010": ErrSchema,
 	}
 	for code, want := range sentinels {
-		got := translate(fmt.Errorf("query: %w", &pgconn.PgError{Code: code, Message: "no", Hint: "do so"}))
+		got := Translate(fmt.Errorf("query: %w", &pgconn.PgError{Code: code, Message: "no", Hint: "do so"}))
 		if !errors.Is(got, want) || !strings.Contains(got.Error(), "do so") || sqlstate(got) != code {
 			t.Errorf("%s: got %v, want %v with hint and code", code, got, want)
 		}
 	}
 	for _, err := range []error{nil, errConnection, &pgconn.PgError{Code: "23505"}} {
-		if got := translate(err); got != err {
+		if got := Translate(err); got != err {
 			t.Errorf("got %v, want %v as it was", got, err)
 		}
 	}

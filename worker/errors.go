@@ -54,8 +54,9 @@ var (
 	ErrUndelivered = errors.New("ends of jobs not delivered")
 )
 
-// translate joins the sentinel of an own SQLSTATE to the error that carries it, with the database's hint.
-func translate(err error) error {
+// Translate joins to a database error the sentinel of its SQLSTATE, if it is one of ours, and the database's hint: for
+// who calls the functions himself. Other errors stay as they are.
+func Translate(err error) error {
 	var pgErr *pgconn.PgError
 	if !errors.As(err, &pgErr) {
 		return err
@@ -114,52 +115,6 @@ func hasClass(code string, classes ...string) bool {
 		}
 	}
 	return false
-}
-
-// isMissing: the schema, table or function asked for does not exist.
-func isMissing(err error) bool {
-	switch sqlstate(err) {
-	case "3F000", "42P01", "42883":
-		return true
-	default:
-		return false
-	}
-}
-
-// isForbidden: the role may not do what it asked for.
-func isForbidden(err error) bool { return sqlstate(err) == "42501" }
-
-// schemaError is an ErrSchema that says what to run instead.
-type schemaError struct {
-	reason string
-	schema string
-	cause  error // nil if the database answered
-}
-
-func (e *schemaError) Error() string {
-	command := "procrastinate migrate"
-	if e.schema != "" {
-		command += " --schema " + shellWord(e.schema)
-	}
-	return fmt.Sprintf(`%s; run "%s"`, e.reason, command)
-}
-
-func (e *schemaError) Unwrap() []error {
-	if e.cause == nil {
-		return []error{ErrSchema}
-	}
-	return []error{ErrSchema, e.cause}
-}
-
-// shellWord quotes a word that a shell would not take as it is.
-func shellWord(word string) string {
-	isPlain := func(c rune) bool {
-		return c == '_' || c == '-' || c == '.' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-	}
-	if strings.IndexFunc(word, func(c rune) bool { return !isPlain(c) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // isBadData: a value in the message is at fault, so the same message would fail again.

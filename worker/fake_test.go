@@ -238,7 +238,7 @@ func (f *fake) timesOf(start time.Time, names ...string) (spans []time.Duration)
 var errConnection = errors.New("connection reset")
 
 func pgError(code string) error {
-	return translate(&pgconn.PgError{Severity: "ERROR", Code: code, Message: "told to"})
+	return Translate(&pgconn.PgError{Severity: "ERROR", Code: code, Message: "told to"})
 }
 
 // onceFor fails the first call of a name.

@@ -35,11 +35,23 @@ type queue struct {
 }
 
 func newQueue(db database, schema string) *queue {
-	q := &queue{db: db}
-	if schema != "" {
-		q.prefix = pgx.Identifier{schema}.Sanitize() + "."
+	return &queue{db: db, prefix: prefixOf(schema)}
+}
+
+// prefixOf is the quoted schema with its dot, or nothing.
+func prefixOf(schema string) string {
+	if schema == "" {
+		return ""
 	}
-	return q
+	return pgx.Identifier{schema}.Sanitize() + "."
+}
+
+func version(ctx context.Context, db querier, schema string) (string, error) {
+	versions, err := collect(ctx, db, pgx.RowTo[string], `select coalesce(`+prefixOf(schema)+`procrastinate_version(), '')`)
+	if err != nil {
+		return "", err
+	}
+	return versions[0], nil
 }
 
 // outcome is what the database says of a job whose end, or giving back, was asked for.
@@ -60,10 +72,6 @@ type failure struct {
 	text    string
 	retryIn *time.Duration
 	final   bool
-}
-
-func (q *queue) version(ctx context.Context) (string, error) {
-	return one(ctx, q, pgx.RowTo[string], `select coalesce(`+q.prefix+`procrastinate_version(), '')`)
 }
 
 func (q *queue) register(ctx context.Context, c Config, tasks []string, info map[string]any) (int64, error) {
@@ -244,10 +252,10 @@ func many[T any](ctx context.Context, q *queue, scan pgx.RowToFunc[T], sql strin
 func collect[T any](ctx context.Context, db querier, scan pgx.RowToFunc[T], sql string, args ...any) ([]T, error) {
 	rows, err := db.Query(ctx, sql, args...)
 	if err != nil {
-		return nil, translate(err)
+		return nil, Translate(err)
 	}
 	values, err := pgx.CollectRows(rows, scan)
-	return values, translate(err)
+	return values, Translate(err)
 }
 
 // one is many for a call that returns exactly one row.

@@ -109,11 +109,6 @@ func TestOtherCalls(t *testing.T) {
 		want      any
 	}{
 		{
-			"version", `select coalesce(` + schema + `procrastinate_version(), '')`,
-			nil, pgxmock.NewRows([]string{"v"}).AddRow("0.1.0"),
-			func(ctx context.Context, q *queue) (any, error) { return q.version(ctx) }, "0.1.0",
-		},
-		{
 			"register", `select ` + schema + `procrastinate_register_worker($1::text, $2::text[], $3::text[], $4::interval, $5::jsonb)`,
 			[]any{"me", []string(nil), []string{"sum"}, 30 * time.Second, map[string]any{"pid": 1}},
 			pgxmock.NewRows([]string{"id"}).AddRow(int64(4)),
@@ -192,7 +187,7 @@ func TestOtherCalls(t *testing.T) {
 func TestMissingSchemaIsErrSchema(t *testing.T) {
 	for _, code := range []string{"3F000", "42883", "42P01", "PJ010"} {
 		refused := &pgconn.PgError{Code: code}
-		err := checkVersion(t, "nope", func(q *pgxmock.ExpectedQuery) { q.WillReturnError(refused) })
+		err := checkSchema(t, "nope", func(q *pgxmock.ExpectedQuery) { q.WillReturnError(refused) })
 		if !errors.Is(err, ErrSchema) || !errors.Is(err, refused) {
 			t.Errorf("%s: got %v, want ErrSchema with what the database said", code, err)
 		}
@@ -216,30 +211,29 @@ func TestWrongSchemaSaysWhatToRun(t *testing.T) {
 		{"", of(""), `the functions are of version unknown, this program of ` + Version + `; run "procrastinate migrate"`},
 	}
 	for _, test := range tests {
-		err := checkVersion(t, test.schema, test.answer)
+		err := checkSchema(t, test.schema, test.answer)
 		if fmt.Sprint(err) != test.want || !errors.Is(err, ErrSchema) {
 			t.Errorf("got %v, want ErrSchema as %s", err, test.want)
 		}
 	}
-	if err := checkVersion(t, "s", of(Version)); err != nil {
+	if err := checkSchema(t, "s", of(Version)); err != nil {
 		t.Errorf("the right version: %v", err)
 	}
 }
 
 func TestForbiddenSchemaSaysWhatToGrant(t *testing.T) {
-	err := checkVersion(t, "s", func(q *pgxmock.ExpectedQuery) { q.WillReturnError(&pgconn.PgError{Code: "42501"}) })
+	err := checkSchema(t, "s", func(q *pgxmock.ExpectedQuery) { q.WillReturnError(&pgconn.PgError{Code: "42501"}) })
 	if err == nil || errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "execute on its functions") {
 		t.Errorf("got %v, want what to grant", err)
 	}
 }
 
-// checkVersion is what a worker finds when the database answers so.
-func checkVersion(t *testing.T, schema string, answer func(*pgxmock.ExpectedQuery)) error {
+// checkSchema is what CheckSchema finds when the database answers so.
+func checkSchema(t *testing.T, schema string, answer func(*pgxmock.ExpectedQuery)) error {
 	t.Helper()
 	mock := newMock(t)
-	q := newQueue(mock, schema)
-	answer(mock.ExpectQuery(`select coalesce(` + q.prefix + `procrastinate_version(), '')`))
-	return (&Worker{config: Config{Schema: schema}.withDefaults(), queue: q}).checkVersion(t.Context())
+	answer(mock.ExpectQuery(`select coalesce(` + prefixOf(schema) + `procrastinate_version(), '')`))
+	return CheckSchema(t.Context(), mock, schema)
 }
 
 func TestSpanOf(t *testing.T) {

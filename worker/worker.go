@@ -1,7 +1,6 @@
 package worker
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -92,7 +91,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if len(w.handlers) == 0 {
 		return errors.New("worker has no handlers")
 	}
-	if err := w.checkVersion(ctx); err != nil {
+	if err := w.checkSchema(ctx); err != nil {
 		return w.unlessStopped(ctx, err)
 	}
 	for {
@@ -126,24 +125,11 @@ func (w *Worker) unlessStopped(ctx context.Context, err error) error {
 	return err
 }
 
-func (w *Worker) checkVersion(ctx context.Context) error {
-	version, err := persist(ctx, w, "version", w.queue.version)
-	schema := w.config.Schema
-	switch {
-	case isMissing(err) && schema == "":
-		return &schemaError{"nothing is installed in search_path (name the schema if it is in another)", schema, err}
-	case isMissing(err):
-		return &schemaError{fmt.Sprintf("schema %q is not installed", schema), schema, err}
-	case isForbidden(err):
-		return fmt.Errorf("check schema: %w (the role needs usage on the schema and execute on its functions)", err)
-	case err != nil:
-		return fmt.Errorf("check schema: %w", err)
-	case version != Version:
-		reason := fmt.Sprintf("the functions are of version %s, this program of %s", cmp.Or(version, "unknown"), Version)
-		return &schemaError{reason, schema, nil}
-	default:
-		return nil
-	}
+// checkSchema is the first call. A database that does not answer it is most likely not the one that was meant.
+func (w *Worker) checkSchema(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return CheckSchema(ctx, w.queue.db, w.config.Schema)
 }
 
 // register returns the registration and when it was asked for, which counts as the first beat.

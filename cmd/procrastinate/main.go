@@ -56,13 +56,16 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
-	root.CompletionOptions.DisableDefaultCmd = true
 	flags := root.PersistentFlags()
 	flags.StringVar(&options.databaseFlag, "database-url", "", "where the database is (default: DATABASE_URL, PGHOST, …)")
-	flags.StringVar(&options.Worker.Schema, "schema", options.Worker.Schema, "schema of the tables and functions (default: the first in search_path)")
-	root.AddCommand(migrateCommand(options), workerCommand(options, environ), versionCommand())
+	flags.StringVar(&options.schema, "schema", options.schema, "schema of the tables and functions (default: the first in search_path)")
+	flags.BoolVar(&options.json, "json", false, "print for programs: JSON instead of tables")
+	root.AddCommand(
+		migrateCommand(options), workerCommand(options, readWorkerEnv(environ)),
+		checkCommand(options), tickCommand(options), versionCommand(),
+	)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !errors.Is(err, errNotCurrent) {
+	if err != nil && !errors.Is(err, errNotCurrent) && !errors.Is(err, errBroken) {
 		fmt.Fprintf(stderr, "procrastinate: %v\n", err)
 	}
 	return err

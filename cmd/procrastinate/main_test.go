@@ -53,7 +53,6 @@ func TestWrongUse(t *testing.T) {
 		{"unknown flag", nil, []string{"worker", "--frob"}, []string{"--frob"}},
 		{"argument too many", nil, []string{"migrate", "now"}, []string{`"now"`}},
 		{"status and script at once", nil, []string{"migrate", "--status", "--print"}, []string{"one of them"}},
-		{"a script with a variable at fault", []string{"PROCRASTINATE_CONCURRENCY=many"}, []string{"migrate", "--print"}, []string{"PROCRASTINATE_CONCURRENCY"}},
 		{"flag that does not parse", nil, []string{"worker", "--concurrency", "many"}, []string{`invalid value "many" for --concurrency: want a whole number`}},
 		{"span without a unit", nil, []string{"worker", "--poll-interval", "5"}, []string{`invalid value "5" for --poll-interval: want a span`}},
 		{"flag that is not a truth", nil, []string{"worker", "--listen=perhaps"}, []string{`invalid value "perhaps" for --listen: want true or false`}},
@@ -99,7 +98,7 @@ func TestWrongUse(t *testing.T) {
 		{
 			"environment that does not parse",
 			[]string{"PROCRASTINATE_CONCURRENCY=many", "PROCRASTINATE_POLL_INTERVAL=5", "PROCRASTINATE_LISTEN=perhaps"},
-			[]string{"migrate"},
+			[]string{"worker"},
 			[]string{
 				`invalid value "many" for PROCRASTINATE_CONCURRENCY: want a whole number`, `invalid value "5" for PROCRASTINATE_POLL_INTERVAL: want a span`,
 				`invalid value "perhaps" for PROCRASTINATE_LISTEN: want true or false`,
@@ -130,33 +129,49 @@ func TestUnreachableDatabaseIsAFailure(t *testing.T) {
 	if code != 1 || !strings.Contains(errs, "connect") {
 		t.Errorf("got %d, %q; want 1 and why", code, errs)
 	}
+	code, _, errs = runCommand(t, []string{"DATABASE_URL=postgres://x@127.0.0.1:1/x?connect_timeout=1"}, "worker", "--handler", "x=exec:sh")
+	if code != 1 || !strings.Contains(errs, "connect") {
+		t.Errorf("worker: got %d, %q; want 1 and why", code, errs)
+	}
 }
 
 func TestFlagsOverrideTheEnvironment(t *testing.T) {
-	options := readEnv([]string{
+	environ := []string{
 		"DATABASE_URL=postgres://env/", "PROCRASTINATE_QUEUES=a,b", "PROCRASTINATE_LISTEN=false", "PROCRASTINATE_BEAT_INTERVAL=3s",
 		"PROCRASTINATE_SCHEMA=s", "PROCRASTINATE_HANDLERS=x=exec:sh\ny=exec:sh -c 'a,b'", "PROCRASTINATE_ONE_SHOT=true",
-	})
-	if options.faults != nil {
-		t.Fatal(options.faults)
 	}
-	cmd := workerCommand(options, nil)
+	mine := readWorkerEnv(environ)
+	if mine.faults != nil {
+		t.Fatal(mine.faults)
+	}
+	common := readEnv(environ)
+	cmd := workerCommand(common, mine)
 	if err := cmd.ParseFlags([]string{"--queue", "c,d", "--queue", "e", "--poll-interval", "1m"}); err != nil {
 		t.Fatal(err)
 	}
-	config := options.Worker
+	config := mine.config
 	if got := strings.Join(config.Queues, " "); got != "c d e" {
 		t.Errorf("queues are %q", got)
 	}
-	if config.PollInterval != time.Minute || config.BeatInterval != 3*time.Second || config.Concurrency != 10 || !config.OneShot || config.Schema != "s" {
+	if config.PollInterval != time.Minute || config.BeatInterval != 3*time.Second || config.Concurrency != 10 || !config.OneShot {
 		t.Errorf("got %+v", config)
 	}
-	if options.Own.Listen || len(options.Own.Handlers) != 2 || options.url() != "postgres://env/" {
-		t.Errorf("got %+v", options)
+	if mine.own.Listen || len(mine.own.Handlers) != 2 {
+		t.Errorf("got %+v", mine.own)
 	}
-	options.databaseFlag = "postgres://flag/"
-	if got := options.url(); got != "postgres://flag/" {
+	if common.schema != "s" || common.url() != "postgres://env/" {
+		t.Errorf("got %+v", common)
+	}
+	common.databaseFlag = "postgres://flag/"
+	if got := common.url(); got != "postgres://flag/" {
 		t.Errorf("url is %q", got)
+	}
+}
+
+func TestABadVariableOfTheWorkerStopsNoOther(t *testing.T) {
+	environ := []string{"PROCRASTINATE_CONCURRENCY=many"}
+	if code, _, errs := runCommand(t, environ, "migrate", "--print"); code != 0 {
+		t.Errorf("got %d, %q", code, errs)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
@@ -32,9 +31,9 @@ func migrateCommand(options *options) *cobra.Command {
 			}
 			return withConn(cmd.Context(), options, func(ctx context.Context, conn *pgx.Conn) error {
 				if status {
-					return printStatus(ctx, conn, options.Worker.Schema, cmd.OutOrStdout())
+					return printStatus(ctx, conn, options.schema, cmd.OutOrStdout())
 				}
-				return migrateUp(ctx, conn, options.Worker.Schema, cmd.OutOrStdout())
+				return migrateUp(ctx, conn, options.schema, cmd.OutOrStdout())
 			})
 		},
 	}
@@ -44,10 +43,7 @@ func migrateCommand(options *options) *cobra.Command {
 }
 
 func printScript(options *options, out io.Writer) error {
-	if err := joinUsage(options.faults); err != nil {
-		return err
-	}
-	script, err := migrate.Script(options.Worker.Schema)
+	script, err := migrate.Script(options.schema)
 	if err != nil {
 		return err
 	}
@@ -63,15 +59,11 @@ func withConn(ctx context.Context, options *options, do func(context.Context, *p
 	if err != nil {
 		return err
 	}
-	conn, err := migrate.Connect(ctx, config, options.Worker.Schema)
+	conn, err := migrate.Connect(ctx, config, options.schema)
 	if err != nil {
 		return err
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(ctx) // nothing is lost with it
-	}()
+	defer closeConn(ctx, conn)
 	return do(ctx, conn)
 }
 

@@ -12,16 +12,24 @@ import (
 	"github.com/procrastinate-pg/procrastinate/worker"
 )
 
-// options is what the environment fills and the flags override.
+// options are what every command has: from the environment, overridden by the flags. The variables of one command are
+// read by it alone: what is wrong with them must not stop another.
 type options struct {
 	databaseFlag string
-	faults       error  // of the variables and flags
-	DatabaseURL  string `env:"DATABASE_URL"`
-	Worker       worker.Config
-	Own          ownOptions
+	databaseURL  string
+	schema       string
+	json         bool
+	faults       error // of the variables and flags
 }
 
-// ownOptions are those of the command, beside the library's.
+// workerOptions are those of the command worker: the library's and its own.
+type workerOptions struct {
+	config  worker.Config
+	own     ownOptions
+	environ []string
+	faults  error
+}
+
 type ownOptions struct {
 	Handlers  []string `env:"HANDLERS" envSeparator:"\n"`
 	Listen    bool     `env:"LISTEN"`
@@ -31,18 +39,23 @@ type ownOptions struct {
 
 // readEnv leaves what is wrong to faults: printing the help or the version does not need it.
 func readEnv(environ []string) *options {
-	options := &options{
-		Worker: worker.Config{Concurrency: 10},
-		Own:    ownOptions{Listen: true, LogFormat: "text", LogLevel: "info"},
+	values := env.ToMap(environ)
+	return &options{databaseURL: values["DATABASE_URL"], schema: values[prefix+"SCHEMA"]}
+}
+
+func readWorkerEnv(environ []string) *workerOptions {
+	options := &workerOptions{
+		environ: environ,
+		config:  worker.Config{Concurrency: 10},
+		own:     ownOptions{Listen: true, LogFormat: "text", LogLevel: "info"},
 	}
 	values := env.ToMap(environ)
-	options.DatabaseURL = values["DATABASE_URL"]
 	options.faults = errors.Join(
-		fill(&options.Worker, values),
-		fill(&options.Own, values),
+		fill(&options.config, values),
+		fill(&options.own, values),
 	)
 	if queues, given := values[prefix+"QUEUES"]; given && queues == "" {
-		options.Worker.Queues = []string{""} // env takes it for not given
+		options.config.Queues = []string{""} // env takes it for not given
 	}
 	return options
 }
@@ -52,7 +65,7 @@ func (o *options) url() string {
 	if o.databaseFlag != "" {
 		return o.databaseFlag
 	}
-	return o.DatabaseURL
+	return o.databaseURL
 }
 
 const applicationName = "procrastinate"

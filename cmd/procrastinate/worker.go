@@ -18,7 +18,7 @@ import (
 	"github.com/procrastinate-pg/procrastinate/worker/exec"
 )
 
-func workerCommand(options *options, environ []string) *cobra.Command {
+func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run jobs with the given handlers",
@@ -33,11 +33,11 @@ func workerCommand(options *options, environ []string) *cobra.Command {
 			"The first SIGTERM or SIGINT stops fetching and lets handlers finish, the second cancels them.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			options.faults = errors.Join(options.faults, checkPositive(cmd.Flags()))
-			return runWorker(cmd.Context(), options, environ, cmd.ErrOrStderr())
+			mine.faults = errors.Join(mine.faults, checkPositive(cmd.Flags()))
+			return runWorker(cmd.Context(), options, mine, cmd.ErrOrStderr())
 		},
 	}
-	config, own := &options.Worker, &options.Own
+	config, own := &mine.config, &mine.own
 	flags := cmd.Flags()
 	flags.Var(&queueFlag{names: &config.Queues}, "queue", "queues to fetch from, repeatable (default: all)")
 	flags.StringArrayVar(&own.Handlers, "handler", own.Handlers, "task=exec:program arg…, repeatable")
@@ -55,15 +55,16 @@ func workerCommand(options *options, environ []string) *cobra.Command {
 	return cmd
 }
 
-func runWorker(ctx context.Context, options *options, environ []string, stderr io.Writer) error {
-	config := options.Worker
-	config.DisableListen = !options.Own.Listen
+func runWorker(ctx context.Context, options *options, mine *workerOptions, stderr io.Writer) error {
+	config := mine.config
+	config.Schema = options.schema
+	config.DisableListen = !mine.own.Listen
 	queues, queuesErr := checkQueues(config.Queues)
 	config.Queues = queues
-	logger, logErr := newLogger(stderr, options.Own.LogFormat, options.Own.LogLevel)
+	logger, logErr := newLogger(stderr, mine.own.LogFormat, mine.own.LogLevel)
 	config.Logger = logger
-	handlers, handlersErr := parseHandlers(options.Own.Handlers, exec.Options{Environ: environ, Logger: logger})
-	if err := joinUsage(options.faults, queuesErr, logErr, handlersErr, config.Validate()); err != nil {
+	handlers, handlersErr := parseHandlers(mine.own.Handlers, exec.Options{Environ: mine.environ, Logger: logger})
+	if err := joinUsage(options.faults, mine.faults, queuesErr, logErr, handlersErr, config.Validate()); err != nil {
 		return err
 	}
 	poolConfig, err := options.poolConfig()

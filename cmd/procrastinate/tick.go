@@ -1,0 +1,22 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
+
+func tickCommand(options *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "tick",
+		Short: "Turn the clockwork once: due jobs, dead workers",
+		Long: "Turn the clockwork once: jobs that became due, workers that died. Workers do so all the time; this is for cron, or\n" +
+			"for looking. Prints how long until something is due, at most a second. Harmless at any rate, also beside others.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {
+				return db.showOne(ctx, cmd.OutOrStdout(), options, `select procrastinate_tick() as due_in`)
+			})
+		},
+	}
+}
