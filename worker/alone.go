@@ -28,7 +28,7 @@ func (s *shift) endAlone(ctx context.Context, worker, id int64, end ending) ([]o
 	switch end.kind {
 	case succeeded:
 		return s.queue.finish(ctx, worker, []int64{id}, []*string{end.result})
-	case failed:
+	case failed, finished:
 		return s.queue.fail(ctx, worker, []failure{{id, end.text, end.retryIn, end.final}})
 	case returned:
 		return s.queue.giveBack(ctx, worker, []int64{id})

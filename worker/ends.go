@@ -14,11 +14,7 @@ func (s *shift) accepted(batch []*held, outcomes []outcome) {
 		case outcomeBusy:
 			s.alone = append(s.alone, h)
 		case outcomeLost:
-			if h.ending.doubtful { // most likely it ended with the call that was not answered
-				s.log.Info("job end not confirmed", h.job.attrs()...)
-			} else {
-				s.log.Warn("job lost", h.job.attrs()...)
-			}
+			s.reportLost(h)
 			s.drop(h)
 		default:
 			s.drop(h)
@@ -69,12 +65,25 @@ func (s *shift) supersede(h *held) {
 	s.drop(h)
 }
 
+// reportLost tells of a job that is no longer held. That is as it should be if it was finished in its handler's transaction,
+// and most likely if the call that ended it was not answered.
+func (s *shift) reportLost(h *held) {
+	switch {
+	case h.ending.kind == finished:
+		s.log.Info("job finished", append(h.job.attrs(), "duration", h.ending.took)...)
+	case h.ending.inTx || h.ending.doubtful:
+		s.log.Info("job end not confirmed", h.job.attrs()...)
+	default:
+		s.log.Warn("job lost", h.job.attrs()...)
+	}
+}
+
 func (s *shift) report(h *held, status string) {
 	attrs := append(h.job.attrs(), "duration", h.ending.took)
 	switch h.ending.kind {
 	case succeeded:
 		s.log.Info("job finished", attrs...)
-	case failed:
+	case failed, finished:
 		s.log.Warn("job failed", append(attrs, "status", status, "err", h.ending.text)...)
 	case snoozed:
 		s.log.Info("job snoozed", append(attrs, "wait", h.ending.wait)...)

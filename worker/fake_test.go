@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -30,6 +31,7 @@ type fake struct {
 	most     int  // jobs held at once
 	aborts   []int64
 	tickWait time.Duration
+	rollBack bool // whatever handlers do in transactions of their own
 
 	// before refuses a call, after loses its answer; both get the method's name and the ids it concerns.
 	before, after func(name string, ids []int64) error
@@ -134,6 +136,16 @@ func (f *fake) exchange(
 
 func (f *fake) finish(_ context.Context, _ int64, ids []int64, results []*string) (outcomes []outcome, err error) {
 	err = f.do("finish", ids, func() { outcomes = f.end("finish", ids, resultAt(results), false) })
+	return outcomes, err
+}
+
+// finishTx commits at once, or never if the handlers are said to roll back.
+func (f *fake) finishTx(_ context.Context, _ pgx.Tx, _, job int64, result *string) (outcomes []outcome, err error) {
+	err = f.do("finishTx", []int64{job}, func() {
+		if !f.rollBack {
+			outcomes = f.end("finishTx", []int64{job}, resultAt([]*string{result}), false)
+		}
+	})
 	return outcomes, err
 }
 

@@ -21,13 +21,13 @@ func TestTypedReadsArgs(t *testing.T) {
 	})
 	j := job(1)
 	j.Args = []byte(`{"a": 3, "b": 5}`)
-	got, err := handler(context.WithValue(t.Context(), jobKey{}, j), j)
+	got, err := handler(context.WithValue(t.Context(), attemptKey{}, &attempt{job: j}), j)
 	if got != 8 || err != nil {
 		t.Errorf("got %v, %v; want 8", got, err)
 	}
 	j.Args = []byte(`{"a": "three"}`)
 	_, err = handler(t.Context(), j)
-	if end := settle(nil, j, nil, err); !end.final || !strings.HasPrefix(end.text, "read args: ") {
+	if end := settle(nil, &attempt{job: j}, nil, err); !end.final || !strings.HasPrefix(end.text, "read args: ") {
 		t.Errorf("args that do not fit: got %+v, want a final failure", end)
 	}
 }
@@ -69,7 +69,7 @@ func TestSettle(t *testing.T) {
 		{"out of touch", ErrOutOfTouch, boom, ending{kind: returned}},
 	}
 	for _, test := range tests {
-		if got := settle(test.cause, j, nil, test.err); !reflect.DeepEqual(got, test.want) {
+		if got := settle(test.cause, &attempt{job: j}, nil, test.err); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
 		}
 	}

@@ -76,10 +76,10 @@ func (j *Job) attrs() []any {
 	}
 }
 
-type jobKey struct{}
-
 // FromContext returns the job whose handler was given this context, or nil.
 func FromContext(ctx context.Context) *Job {
-	job, _ := ctx.Value(jobKey{}).(*Job)
-	return job
+	if a := attemptOf(ctx); a != nil {
+		return a.job
+	}
+	return nil
 }

@@ -107,6 +107,13 @@ func (q *queue) finish(ctx context.Context, worker int64, ids []int64, results [
 		worker, ids, results)
 }
 
+// finishTx finishes one job in a transaction of somebody else's, and waits for its row.
+func (q *queue) finishTx(ctx context.Context, tx pgx.Tx, worker, job int64, result *string) ([]outcome, error) {
+	return collect(ctx, tx, scanOutcome,
+		`select job_id, outcome from `+q.prefix+`procrastinate_finish_jobs($1::bigint, $2::bigint[], $3::jsonb[])`,
+		worker, []int64{job}, []*string{result})
+}
+
 // fail returns an outcome for each failure: the job's new status, lost or busy.
 func (q *queue) fail(ctx context.Context, worker int64, failures []failure) ([]outcome, error) {
 	ids := make([]int64, len(failures))

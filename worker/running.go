@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // start gives free slots to ready jobs in the order received; a job whose lock is running here keeps its place.
@@ -33,7 +35,8 @@ func (s *shift) begin(ctx context.Context, h *held) {
 		s.putOff(h)
 		return
 	}
-	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, jobKey{}, h.job))
+	a := s.attemptFor(h.job)
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, a))
 	release := func() {}
 	if h.job.Timeout > 0 {
 		ctx, release = context.WithTimeoutCause(ctx, h.job.Timeout, ErrTimeout)
@@ -50,13 +53,19 @@ func (s *shift) begin(ctx context.Context, h *held) {
 		err := errGoexit
 		defer func() {
 			unwatch()
-			end := settle(context.Cause(ctx), h.job, result, err)
+			end := settle(context.Cause(ctx), a, result, err)
 			release()
 			cancel(nil)
 			s.post(func() { s.ended(h, end, cleaned) })
 		}()
 		result, cleaned, err = call(ctx, handler, h.job)
 	}()
+}
+
+func (s *shift) attemptFor(job *Job) *attempt {
+	return &attempt{job: job, finish: func(ctx context.Context, tx pgx.Tx, result *string) ([]outcome, error) {
+		return s.queue.finishTx(ctx, tx, s.worker, job.ID, result)
+	}}
 }
 
 func (s *shift) noteCancelled(h *held) {
@@ -93,7 +102,7 @@ func (s *shift) ended(h *held, end ending, cleaned bool) {
 	switch end.kind {
 	case succeeded:
 		s.done = append(s.done, h)
-	case failed:
+	case failed, finished:
 		s.failed = append(s.failed, h)
 	case returned:
 		s.back = append(s.back, h)

@@ -11,11 +11,12 @@ import (
 type ending struct {
 	kind     kind
 	result   *string        // of succeeded: the JSON to store
-	text     string         // of failed and aborted
+	text     string         // of failed, aborted and finished
 	wait     time.Duration  // of snoozed
 	retryIn  *time.Duration // of failed: nil leaves it to the policy
 	final    bool           // of failed
 	took     time.Duration
+	inTx     bool // the handler finished the job in a transaction of its own: lost then means that it was committed
 	bare     bool // the database refused its result or text, which was replaced
 	doubtful bool // asked for once, and no answer came
 }
@@ -28,15 +29,26 @@ const (
 	snoozed
 	aborted
 	returned
+	finished // in a transaction of the handler's; fails if that was not committed
 )
 
 func (k kind) String() string {
-	return [...]string{"finish", "fail", "snooze", "abort", "return"}[k]
+	return [...]string{"finish", "fail", "snooze", "abort", "return", "fail"}[k]
 }
 
-// settle decides what the handler's return means. Only its success outweighs the reason it was cancelled for:
-// work that is done is done. cause is nil unless the handler's context had ended.
-func settle(cause error, job *Job, result *string, err error) ending {
+// settle decides how a job shall leave the worker after its handler returned. cause is nil unless the handler's context had ended.
+func settle(cause error, a *attempt, result *string, err error) ending {
+	end := settled(cause, a.job, result, err)
+	if end.inTx = a.finishedInTx.Load(); end.inTx && err == nil {
+		// Only the database knows whether it was committed. To fail the job does nothing if it was.
+		end.kind, end.text = finished, errNotCommitted.Error()
+	}
+	return end
+}
+
+// settled decides what the handler's return means. Only its success outweighs the reason it was cancelled for: work
+// that is done is done.
+func settled(cause error, job *Job, result *string, err error) ending {
 	var (
 		permanent *permanentError
 		retry     *retryError

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // protocol is what a shift asks of the database. The queue is the real one.
@@ -12,6 +14,7 @@ type protocol interface {
 	fetch(ctx context.Context, worker int64, limit, perLock int) ([]*Job, error)
 	exchange(ctx context.Context, worker int64, ids []int64, results []*string, limit, perLock int) ([]*Job, []outcome, error)
 	finish(ctx context.Context, worker int64, ids []int64, results []*string) ([]outcome, error)
+	finishTx(ctx context.Context, tx pgx.Tx, worker, job int64, result *string) ([]outcome, error)
 	fail(ctx context.Context, worker int64, failures []failure) ([]outcome, error)
 	snooze(ctx context.Context, worker, job int64, wait time.Duration) (string, error)
 	abort(ctx context.Context, worker, job int64, text string) (string, error)

@@ -1,0 +1,64 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// attempt is what a handler's context carries.
+type attempt struct {
+	job    *Job
+	finish func(ctx context.Context, tx pgx.Tx, result *string) ([]outcome, error)
+
+	// finishedInTx is set when the job was finished in a transaction of the handler's, which may still be rolled back.
+	finishedInTx atomic.Bool
+}
+
+type attemptKey struct{}
+
+func attemptOf(ctx context.Context) *attempt {
+	a, _ := ctx.Value(attemptKey{}).(*attempt)
+	return a
+}
+
+// errNotCommitted is the failure of a handler that returned success, but not the transaction it had finished its job in.
+var errNotCommitted = errors.New("the transaction in which the job was finished was not committed")
+
+// FinishTx finishes the job of a handler's context in the handler's own transaction: what the handler wrote there and the end
+// of the job commit together, or neither does. The handler then commits and returns a nil error; the worker does not finish
+// the job again, and what the handler returns as result is not stored: the result given here is, as with Handler.
+//
+//	tx, err := pool.Begin(ctx)
+//	…
+//	if err := worker.FinishTx(ctx, tx, nil); err != nil {
+//		return nil, err
+//	}
+//	return nil, tx.Commit(ctx)
+//
+// The error is ErrNotHeld when the job is no longer this worker's, and ErrNotRegistered when the worker is not: then roll
+// back, another has or had the job. A handler that returns an error afterwards fails the job, unless its transaction was
+// committed all the same; one that returns success without having committed fails it too. It waits for whoever holds the job's
+// row.
+func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
+	a := attemptOf(ctx)
+	if a == nil {
+		return errors.New("finish in transaction: the context is not that of a handler")
+	}
+	encoded, _, err := encodeResult(result)
+	if err != nil {
+		return err
+	}
+	outcomes, err := a.finish(ctx, tx, encoded)
+	switch {
+	case err != nil:
+		return fmt.Errorf("finish job %d in transaction: %w", a.job.ID, err)
+	case len(outcomes) > 0:
+		return fmt.Errorf("finish job %d in transaction: %w", a.job.ID, ErrNotHeld)
+	}
+	a.finishedInTx.Store(true)
+	return nil
+}

@@ -1,0 +1,77 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+)
+
+func finishInTx(after error) Handler {
+	return func(ctx context.Context, _ *Job) (any, error) {
+		if err := FinishTx(ctx, nil, map[string]int{"sum": 8}); err != nil {
+			return nil, err
+		}
+		return nil, after
+	}
+}
+
+func TestAJobFinishedInATransactionIsNotFinishedAgain(t *testing.T) {
+	db := newFake(job(1))
+	try(t, db, Config{}, finishInTx(nil), func(tr *trial) {
+		synctest.Wait()
+		wantEnds(t, db, map[int64]string{1: `finish {"sum":8}`})
+		wantLog(t, tr, "job finished")
+		if calls := db.timesOf(tr.start, "finish"); len(calls) > 0 || len(tr.held) > 0 {
+			t.Errorf("finished %d times more, and %d jobs are still held", len(calls), len(tr.held))
+		}
+	})
+}
+
+func TestSuccessWithoutTheCommitIsAFailure(t *testing.T) {
+	db := newFake(job(1))
+	db.rollBack = true
+	try(t, db, Config{}, finishInTx(nil), func(tr *trial) {
+		synctest.Wait()
+		wantEnds(t, db, map[int64]string{1: "fail " + errNotCommitted.Error()})
+		wantLog(t, tr, "job failed")
+	})
+}
+
+func TestAnErrorAfterFinishTxIsAFailureUnlessItWasCommitted(t *testing.T) {
+	for rollBack, want := range map[bool]string{true: "fail commit: boom", false: `finish {"sum":8}`} {
+		db := newFake(job(1))
+		db.rollBack = rollBack
+		try(t, db, Config{}, finishInTx(errors.New("commit: boom")), func(tr *trial) {
+			synctest.Wait()
+			wantEnds(t, db, map[int64]string{1: want})
+			if !rollBack {
+				wantLog(t, tr, "job end not confirmed")
+			}
+		})
+	}
+}
+
+func TestFinishTxOfAJobThatIsNotHeld(t *testing.T) {
+	db := newFake(job(1))
+	db.unended = func(name string, _ int64, _ bool) string {
+		if name == "finishTx" {
+			return outcomeLost
+		}
+		return ""
+	}
+	run := func(ctx context.Context, _ *Job) (any, error) {
+		err := FinishTx(ctx, nil, nil)
+		if !errors.Is(err, ErrNotHeld) {
+			t.Errorf("got %v, want ErrNotHeld", err)
+		}
+		return nil, err
+	}
+	try(t, db, Config{}, run, func(*trial) { synctest.Wait() })
+}
+
+func TestFinishTxNeedsAHandler(t *testing.T) {
+	if err := FinishTx(t.Context(), nil, nil); err == nil {
+		t.Error("got no error outside of a handler")
+	}
+}
