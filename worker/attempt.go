@@ -12,7 +12,8 @@ import (
 // attempt is what a handler's context carries.
 type attempt struct {
 	job    *Job
-	finish func(ctx context.Context, tx pgx.Tx, result *string) ([]outcome, error)
+	queue  protocol
+	worker int64 // the registration
 
 	// finishedInTx is set when the job was finished in a transaction of the handler's, which may still be rolled back.
 	finishedInTx atomic.Bool
@@ -52,7 +53,7 @@ func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
 	if err != nil {
 		return err
 	}
-	outcomes, err := a.finish(ctx, tx, encoded)
+	outcomes, err := a.queue.finishTx(ctx, tx, a.worker, a.job.ID, encoded)
 	switch {
 	case err != nil:
 		return fmt.Errorf("finish job %d in transaction: %w", a.job.ID, err)

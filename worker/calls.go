@@ -79,6 +79,9 @@ func (s *shift) callHot(ctx context.Context) {
 		s.callKeep(ctx)
 		return
 	}
+	if len(s.done) > 0 && s.well() {
+		return
+	}
 	room, free := s.room()
 	fetching := room > 0 && !s.stopping && !s.silent && s.doubts == 0 && (len(s.done) > 0 || s.hungry && free > 0)
 	if !fetching && len(s.done) == 0 {

@@ -47,7 +47,7 @@ func (s *shift) beaten(sent time.Time, abortIDs []int64) {
 		switch {
 		case h == nil: // its fetch is still under way: the next beat names it again
 		case h.running:
-			h.cancel(ErrAborted)
+			s.cancel(h, ErrAborted)
 		default:
 			s.abortReady(h)
 		}

@@ -1,6 +1,10 @@
 package worker
 
-import "slices"
+import (
+	"context"
+	"log/slog"
+	"slices"
+)
 
 // accepted lets go of the jobs whose end the database has accepted, or which are no longer held; those whose row
 // is busy are ended again, each in a call of its own that waits for the row.
@@ -60,7 +64,7 @@ func (s *shift) supersede(h *held) {
 		*list = slices.DeleteFunc(*list, func(other *held) bool { return other == h })
 	}
 	if h.running {
-		h.cancel(ErrOutOfTouch)
+		s.cancel(h, ErrOutOfTouch)
 	}
 	s.drop(h)
 }
@@ -79,6 +83,9 @@ func (s *shift) reportLost(h *held) {
 }
 
 func (s *shift) report(h *held, status string) {
+	if h.ending.kind == succeeded && !s.log.Enabled(context.Background(), slog.LevelInfo) {
+		return
+	}
 	attrs := append(h.job.attrs(), "duration", h.ending.took)
 	switch h.ending.kind {
 	case succeeded:

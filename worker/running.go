@@ -3,13 +3,19 @@ package worker
 import (
 	"context"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // start gives free slots to ready jobs in the order received; a job whose lock is running here keeps its place.
 func (s *shift) start(ctx context.Context) {
-	if s.silent || s.stopping || s.active >= s.config.Concurrency {
+	if s.silent || s.stopping {
+		return
+	}
+	for len(s.ready) > 0 && s.active < s.config.Concurrency && !s.isLocked(s.ready[0]) {
+		s.begin(ctx, s.ready[0])
+		s.ready[0] = nil
+		s.ready = s.ready[1:]
+	}
+	if len(s.ready) == 0 || s.active >= s.config.Concurrency {
 		return
 	}
 	waiting := s.ready[:0]
@@ -28,49 +34,85 @@ func (s *shift) isLocked(h *held) bool {
 	return h.job.Lock != nil && s.locks[*h.job.Lock]
 }
 
-// begin runs one handler in a goroutine of its own, which nobody can end from outside.
+// execution is one run of a handler.
+type execution struct {
+	held    *held
+	attempt attempt
+	handler Handler
+	ctx     context.Context
+	release func()
+}
+
+// begin runs one handler in a goroutine that nobody can end from outside: one that has run another and waits, for its stack has
+// grown already, or else a new one.
 func (s *shift) begin(ctx context.Context, h *held) {
 	handler, ok := s.handlers[h.job.Task]
 	if !ok {
 		s.putOff(h)
 		return
 	}
-	a := s.attemptFor(h.job)
-	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, a))
-	release := func() {}
+	e := &execution{held: h, handler: handler, attempt: attempt{job: h.job, queue: s.queue, worker: s.worker}}
+	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, &e.attempt))
+	e.ctx, e.release = ctx, func() { cancel(nil) }
 	if h.job.Timeout > 0 {
-		ctx, release = context.WithTimeoutCause(ctx, h.job.Timeout, ErrTimeout)
+		s.limit(e)
 	}
 	h.cancel, h.running, h.since = cancel, true, s.now
 	s.active++
 	if h.job.Lock != nil {
 		s.locks[*h.job.Lock] = true
 	}
-	unwatch := context.AfterFunc(ctx, func() { s.post(func() { s.noteCancelled(h) }) })
-	go func() {
-		var result *string
-		var cleaned bool
-		err := errGoexit
-		defer func() {
-			unwatch()
-			end := settle(context.Cause(ctx), a, result, err)
-			release()
-			cancel(nil)
-			s.post(func() { s.ended(h, end, cleaned) })
-		}()
-		result, cleaned, err = call(ctx, handler, h.job)
-	}()
+	select {
+	case s.executions <- e:
+	default:
+		go s.executes(e)
+	}
 }
 
-func (s *shift) attemptFor(job *Job) *attempt {
-	return &attempt{job: job, finish: func(ctx context.Context, tx pgx.Tx, result *string) ([]outcome, error) {
-		return s.queue.finishTx(ctx, tx, s.worker, job.ID, result)
-	}}
+// limit ends the execution's context after the job's timeout.
+func (s *shift) limit(e *execution) {
+	ctx, over := context.WithTimeoutCause(e.ctx, e.held.job.Timeout, ErrTimeout)
+	unwatch := context.AfterFunc(ctx, func() { s.post(func() { s.noteCancelled(e.held) }) })
+	release := e.release
+	e.ctx, e.release = ctx, func() {
+		unwatch()
+		over()
+		release()
+	}
+}
+
+func (s *shift) executes(e *execution) {
+	for e != nil {
+		s.execute(e)
+		e = <-s.executions // nil at the end of the shift
+	}
+}
+
+func (s *shift) execute(e *execution) {
+	var result *string
+	var cleaned bool
+	err := errGoexit
+	began := time.Now()
+	defer func() {
+		end := settle(context.Cause(e.ctx), &e.attempt, result, err)
+		end.took = time.Since(began)
+		e.release()
+		s.post(func() { s.ended(e.held, end, cleaned) })
+	}()
+	result, cleaned, err = call(e.ctx, e.handler, e.held.job)
+}
+
+// cancel cancels the handler of a job that runs.
+func (s *shift) cancel(h *held, cause error) {
+	h.cancel(cause)
+	s.noteCancelled(h)
 }
 
 func (s *shift) noteCancelled(h *held) {
-	h.cancelled = s.now
-	s.cancelled = append(s.cancelled, h)
+	if h.cancelled.IsZero() {
+		h.cancelled = s.now
+		s.cancelled = append(s.cancelled, h)
+	}
 }
 
 // putOff snoozes a job whose task has no handler here.
@@ -85,7 +127,6 @@ func (s *shift) putOff(h *held) {
 
 // ended takes what a handler left behind.
 func (s *shift) ended(h *held, end ending, cleaned bool) {
-	end.took = s.now.Sub(h.since)
 	h.running, h.ending = false, end
 	s.active--
 	if h.job.Lock != nil {
@@ -101,6 +142,9 @@ func (s *shift) ended(h *held, end ending, cleaned bool) {
 	}
 	switch end.kind {
 	case succeeded:
+		if len(s.done) == 0 {
+			s.doneAt = s.now
+		}
 		s.done = append(s.done, h)
 	case failed, finished:
 		s.failed = append(s.failed, h)
@@ -145,12 +189,24 @@ func (s *shift) returnStale() {
 	}
 }
 
+// ahead is how many jobs to hold beside those that run: as many as the handlers, if quick, get through in prefetchFor. They
+// find work there while a call is under way.
+func (s *shift) ahead() int {
+	if s.usual >= prefetchFor {
+		return 0
+	}
+	quick := s.config.Concurrency * int(prefetchFor/max(s.usual, time.Microsecond))
+	return min(quick, max(s.config.Concurrency, maxAhead))
+}
+
 // room is how many jobs a fetch may bring, and free how many of them would start at once.
 func (s *shift) room() (room, free int) {
-	ahead := 0
-	if s.usual < prefetchBelow {
-		ahead = s.config.Concurrency
-	}
 	taken := s.active + len(s.ready)
-	return max(s.config.Concurrency+ahead-taken, 0), max(s.config.Concurrency-taken, 0)
+	return max(s.config.Concurrency+s.ahead()-taken, 0), max(s.config.Concurrency-taken, 0)
+}
+
+// well says whether there is so much to start that what is done may wait a moment for more: that makes fewer calls.
+func (s *shift) well() bool {
+	ahead := s.ahead()
+	return ahead > 0 && len(s.ready) > ahead/2 && s.now.Sub(s.doneAt) < finishDelay
 }

@@ -36,10 +36,11 @@ type shift struct {
 	worker   int64           // the registration
 	maxAlone int             // calls in the alone lane at once
 
-	mailbox chan func()
-	closed  chan struct{}  // nobody reads the mailbox any more
-	calls   sync.WaitGroup // calls to the database
-	beatNow chan struct{}
+	mailbox    chan func()
+	executions chan *execution // for goroutines that wait for another handler to run
+	closed     chan struct{}   // nobody reads the mailbox any more
+	calls      sync.WaitGroup  // calls to the database
+	beatNow    chan struct{}
 
 	now       time.Time       // of this step
 	held      map[int64]*held // all that the database thinks it holds, as far as known
@@ -49,10 +50,11 @@ type shift struct {
 	cancelled []*held         // running, as far as known, though cancelled
 	usual     time.Duration   // a running mean of how long a handler takes
 
-	done   []*held // succeeded, for the next finish or exchange
-	failed []*held // failed, for the next batch of them
-	back   []*held // to be given back, likewise
-	alone  []*held // to be ended in a call of their own
+	done   []*held   // succeeded, for the next finish or exchange
+	doneAt time.Time // since when the first of them waits
+	failed []*held   // failed, for the next batch of them
+	back   []*held   // to be given back, likewise
+	alone  []*held   // to be ended in a call of their own
 
 	hot, side, solo lane
 	fetching        bool // a fetch or an exchange is under way
@@ -84,17 +86,20 @@ type held struct {
 }
 
 const (
-	firstPause    = 10 * time.Millisecond // an idle worker's first look after it found something
-	prefetchBelow = 20 * time.Millisecond // handlers quicker than this are worth fetching ahead for
-	maxReadyAge   = time.Second           // then a job fetched ahead is given back
-	callTimeout   = 30 * time.Second
+	firstPause  = 10 * time.Millisecond // an idle worker's first look after it found something
+	prefetchFor = 20 * time.Millisecond // of work is fetched ahead for handlers quicker than this
+	maxAhead    = 1000                  // jobs, or as many as there are handlers
+	finishDelay = 5 * time.Millisecond  // for which what is done may wait while there is much to start
+	maxReadyAge = time.Second           // then a job fetched ahead is given back
+	callTimeout = 30 * time.Second
 )
 
-// run works until the worker stops (nil, ErrStuck or ErrUndelivered) or the registration is lost. Handlers and
-// calls get their contexts from ctx, which must outlast both: stop and abort are what ends the shift.
+// run works until the worker stops (nil, ErrStuck or ErrUndelivered) or the registration is lost. Calls get their contexts from
+// ctx, which must outlast them: stop and abort are what ends the shift.
 func (s *shift) run(ctx context.Context, stop, abort <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	defer close(s.executions)
 	for {
 		s.now = time.Now()
 		s.step(ctx)
@@ -106,6 +111,9 @@ func (s *shift) run(ctx context.Context, stop, abort <-chan struct{}) error {
 		case f := <-s.mailbox:
 			s.now = time.Now()
 			f()
+			for range len(s.mailbox) {
+				(<-s.mailbox)()
+			}
 		case <-stop:
 			stop = nil
 			s.now = time.Now()
@@ -137,7 +145,9 @@ func (s *shift) step(ctx context.Context) {
 	s.checkStop()
 	s.checkStuck()
 	s.returnStale()
-	s.start(ctx)
+	// Handlers are cancelled one by one. To register with a context that can be cancelled, and to leave it again, would be most of
+	// what a quick job costs here.
+	s.start(context.WithoutCancel(ctx))
 	s.checkOneShot()
 	if !s.fetching && !s.now.Before(s.lookAt) {
 		s.hungry = true
@@ -165,8 +175,11 @@ func (s *shift) next() time.Time {
 	consider(s.stopAt.Add(s.config.GracefulTimeout))
 	consider(s.killAt.Add(s.config.StuckAfter))
 	consider(s.settleAt.Add(s.deliverFor()))
-	for _, h := range s.ready {
-		consider(h.since.Add(maxReadyAge))
+	if len(s.ready) > 0 { // the first is the oldest
+		consider(s.ready[0].since.Add(maxReadyAge))
+	}
+	if len(s.done) > 0 {
+		consider(s.doneAt.Add(finishDelay))
 	}
 	for _, h := range s.cancelled {
 		consider(h.cancelled.Add(s.config.StuckAfter))

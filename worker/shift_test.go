@@ -23,7 +23,7 @@ func TestOneJobIsFinishedAtOnce(t *testing.T) {
 }
 
 func TestManyJobsAreFinishedInBatches(t *testing.T) {
-	const n, concurrency = 1000, 10
+	const n, concurrency = 10_000, 10
 	db := newFake(jobs(n)...)
 	db.latency = time.Millisecond
 	var running, most atomic.Int64
@@ -45,10 +45,10 @@ func TestManyJobsAreFinishedInBatches(t *testing.T) {
 		if most.Load() > concurrency {
 			t.Errorf("%d handlers ran at once, want at most %d", most.Load(), concurrency)
 		}
-		if db.most > 2*concurrency {
-			t.Errorf("%d jobs were held at once, want at most %d", db.most, 2*concurrency)
+		if db.most > concurrency+maxAhead {
+			t.Errorf("%d jobs were held at once, want at most %d", db.most, concurrency+maxAhead)
 		}
-		if calls := len(tr.db.timesOf(tr.start, "fetch", "exchange", "finish")); calls > n/concurrency*2 {
+		if calls := len(tr.db.timesOf(tr.start, "fetch", "exchange", "finish")); calls > n/100 {
 			t.Errorf("%d calls for %d jobs: no batches", calls, n)
 		}
 	})
@@ -201,8 +201,8 @@ func TestQuickJobsAreFetchedAheadAndSlowOnesGivenBack(t *testing.T) {
 	}
 	try(t, db, Config{Concurrency: concurrency}, run, func(tr *trial) {
 		synctest.Wait()
-		if db.most != 2*concurrency {
-			t.Errorf("held %d at most, want %d", db.most, 2*concurrency)
+		if db.most <= concurrency {
+			t.Errorf("held %d at most, want some beside those that run", db.most)
 		}
 		<-time.After(maxReadyAge)
 		synctest.Wait()

@@ -30,7 +30,7 @@ func (s *shift) kill() {
 func (s *shift) cancelRunning(cause error, match func(*held) bool) {
 	for _, h := range s.held {
 		if h.running && match(h) {
-			h.cancel(cause)
+			s.cancel(h, cause)
 		}
 	}
 }
