@@ -87,64 +87,83 @@ func (s *shift) callHot(ctx context.Context) {
 	if !fetching && len(s.done) == 0 {
 		return
 	}
-	batch := takeBatch(&s.done)
+	c := &hotCall{
+		worker: s.worker, batch: takeBatch(&s.done), fetching: fetching, room: room, perLock: s.config.MaxPerLock,
+		idle: len(s.held) == 0,
+	}
 	if fetching {
 		s.fetching, s.hungry = true, false
 	}
-	idle := len(s.held) == 0
-	worker, perLock, ids := s.worker, s.config.MaxPerLock, idsOf(batch)
-	results := make([]*string, len(batch))
-	for i, h := range batch {
-		results[i] = h.ending.result
-	}
 	s.call(ctx, &s.hot, callTimeout, func(ctx context.Context) (func(error), error) {
-		var (
-			jobs     []*Job
-			outcomes []outcome
-			err      error
-			name     = "exchange"
-		)
-		switch {
-		case !fetching:
-			name = "finish"
-			outcomes, err = s.queue.finish(ctx, worker, ids, results)
-		case len(batch) == 0:
-			name = "fetch"
-			if s.config.OneShot {
-				_, err = s.queue.tick(ctx)
-			}
-			if err == nil {
-				jobs, err = s.queue.fetch(ctx, worker, room, perLock)
-			}
-		default:
-			jobs, outcomes, err = s.queue.exchange(ctx, worker, ids, results, room, perLock)
-		}
-		return func(err error) {
-			s.fetching = false
-			if err != nil {
-				s.hotFailed(name, batch, fetching, err)
-				return
-			}
-			s.hot.answered()
-			s.accepted(batch, outcomes)
-			if fetching {
-				s.take(jobs, room, idle)
-			}
-		}, err
+		began := time.Now()
+		err := s.ask(ctx, c)
+		c.took = time.Since(began)
+		return func(err error) { s.hotAnswered(c, err) }, err
 	})
 }
 
-func (s *shift) hotFailed(name string, batch []*held, fetching bool, err error) {
-	if fetching {
+// hotCall is a finish, a fetch, or both in one.
+type hotCall struct {
+	worker        int64
+	batch         []*held // to finish
+	fetching      bool
+	room, perLock int
+	idle          bool // nothing was held before it
+
+	name     string
+	jobs     []*Job
+	outcomes []outcome
+	took     time.Duration
+}
+
+func (s *shift) ask(ctx context.Context, c *hotCall) (err error) {
+	ids, results := idsOf(c.batch), resultsOf(c.batch)
+	switch {
+	case !c.fetching:
+		c.name = "finish"
+		c.outcomes, err = s.queue.finish(ctx, c.worker, ids, results)
+	case len(c.batch) == 0:
+		c.name = "fetch"
+		if s.config.OneShot {
+			_, err = s.queue.tick(ctx)
+		}
+		if err == nil {
+			c.jobs, err = s.queue.fetch(ctx, c.worker, c.room, c.perLock)
+		}
+	default:
+		c.name = "exchange"
+		c.jobs, c.outcomes, err = s.queue.exchange(ctx, c.worker, ids, results, c.room, c.perLock)
+	}
+	return err
+}
+
+func (s *shift) hotAnswered(c *hotCall, err error) {
+	s.fetching = false
+	if c.fetching {
+		s.emit(Fetched{c.room, len(c.jobs), len(c.batch), c.took, err})
+	}
+	if err != nil {
+		s.hotFailed(c, err)
+		return
+	}
+	s.hot.answered()
+	s.accepted(c.batch, c.outcomes)
+	if c.fetching {
+		s.take(c.jobs, c.room, c.idle)
+	}
+}
+
+func (s *shift) hotFailed(c *hotCall, err error) {
+	if c.fetching {
 		s.hungry = true
 		s.unsure = s.unsure || isUnanswered(err)
 	}
-	if isBadData(err) && len(batch) > 0 {
-		s.alone = append(s.alone, batch...)
+	if isBadData(err) && len(c.batch) > 0 {
+		s.alone = append(s.alone, c.batch...)
 	} else {
-		s.done = append(s.undelivered(batch, err), s.done...)
+		s.done = append(s.undelivered(c.batch, err), s.done...)
 	}
-	s.trouble(&s.hot, name, err)
+	s.trouble(&s.hot, c.name, err)
 	if s.config.OneShot && len(s.held) == 0 && !s.lost && !isTransient(err) {
 		s.gaveUp = err
 		s.beginStop()
@@ -270,6 +289,14 @@ func idsOf(batch []*held) []int64 {
 		ids[i] = h.job.ID
 	}
 	return ids
+}
+
+func resultsOf(batch []*held) []*string {
+	results := make([]*string, len(batch))
+	for i, h := range batch {
+		results[i] = h.ending.result
+	}
+	return results
 }
 
 func failuresOf(batch []*held) []failure {

@@ -51,6 +51,10 @@ type Config struct {
 	// OneShot makes Run return when nothing is runnable any more.
 	OneShot bool `env:"ONE_SHOT"`
 
+	// OnEvent is told of each fetch, start and end of a job, for metrics. It is called by the one goroutine that all of the worker's
+	// jobs go through: it must return at once, and must not call the worker. Nil tells nobody.
+	OnEvent func(Event) `env:"-"`
+
 	// Logger receives what the worker has to say. Nil logs nothing.
 	Logger *slog.Logger `env:"-"`
 }

@@ -1,10 +1,6 @@
 package worker
 
-import (
-	"context"
-	"log/slog"
-	"slices"
-)
+import "slices"
 
 // accepted lets go of the jobs whose end the database has accepted, or which are no longer held; those whose row
 // is busy are ended again, each in a call of its own that waits for the row.
@@ -18,7 +14,7 @@ func (s *shift) accepted(batch []*held, outcomes []outcome) {
 		case outcomeBusy:
 			s.alone = append(s.alone, h)
 		case outcomeLost:
-			s.reportLost(h)
+			s.reportGone(h)
 			s.drop(h)
 		default:
 			s.drop(h)
@@ -67,36 +63,4 @@ func (s *shift) supersede(h *held) {
 		s.cancel(h, ErrOutOfTouch)
 	}
 	s.drop(h)
-}
-
-// reportLost tells of a job that is no longer held. That is as it should be if it was finished in its handler's transaction,
-// and most likely if the call that ended it was not answered.
-func (s *shift) reportLost(h *held) {
-	switch {
-	case h.ending.kind == finished:
-		s.log.Info("job finished", append(h.job.attrs(), "duration", h.ending.took)...)
-	case h.ending.inTx || h.ending.doubtful:
-		s.log.Info("job end not confirmed", h.job.attrs()...)
-	default:
-		s.log.Warn("job lost", h.job.attrs()...)
-	}
-}
-
-func (s *shift) report(h *held, status string) {
-	if h.ending.kind == succeeded && !s.log.Enabled(context.Background(), slog.LevelInfo) {
-		return
-	}
-	attrs := append(h.job.attrs(), "duration", h.ending.took)
-	switch h.ending.kind {
-	case succeeded:
-		s.log.Info("job finished", attrs...)
-	case failed, finished:
-		s.log.Warn("job failed", append(attrs, "status", status, "err", h.ending.text)...)
-	case snoozed:
-		s.log.Info("job snoozed", append(attrs, "wait", h.ending.wait)...)
-	case aborted:
-		s.log.Info("job aborted", attrs...)
-	case returned:
-		s.log.Info("job returned", h.job.attrs()...)
-	}
 }

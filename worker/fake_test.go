@@ -155,7 +155,12 @@ func (f *fake) fail(_ context.Context, _ int64, failures []failure) (outcomes []
 		ids[i] = failures[i].id
 	}
 	err = f.do("fail", ids, func() {
-		outcomes = f.end("fail", ids, func(i int) string { return "fail " + failures[i].text }, false)
+		var failed []outcome
+		outcomes = f.end("fail", ids, func(i int) string {
+			failed = append(failed, outcome{ids[i], "failed"})
+			return "fail " + failures[i].text
+		}, false)
+		outcomes = append(outcomes, failed...)
 	})
 	return outcomes, err
 }

@@ -59,6 +59,7 @@ func (s *shift) begin(ctx context.Context, h *held) {
 	}
 	h.cancel, h.running, h.since = cancel, true, s.now
 	s.active++
+	s.emit(Started{h.job})
 	if h.job.Lock != nil {
 		s.locks[*h.job.Lock] = true
 	}
@@ -134,7 +135,7 @@ func (s *shift) ended(h *held, end ending, cleaned bool) {
 	}
 	s.usual = (7*s.usual + end.took) / 8
 	if s.held[h.job.ID] != h {
-		s.log.Warn("job lost", h.job.attrs()...)
+		s.reportLost(h)
 		return
 	}
 	if cleaned {

@@ -101,6 +101,7 @@ func (s *shift) loseRegistration() {
 func (s *shift) over() (bool, error) {
 	switch {
 	case s.lost && s.active == 0:
+		s.reportUndelivered()
 		return true, ErrNotRegistered
 	case s.lost && !s.now.Before(s.killAt.Add(s.config.StuckAfter)):
 		return true, s.stuck()

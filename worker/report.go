@@ -1,0 +1,81 @@
+package worker
+
+import (
+	"context"
+	"log/slog"
+)
+
+func (s *shift) emit(event Event) {
+	if s.config.OnEvent != nil {
+		s.config.OnEvent(event)
+	}
+}
+
+func (s *shift) emitEnd(h *held, how Outcome, status string) {
+	if s.config.OnEvent != nil {
+		s.config.OnEvent(Ended{h.job, how, status, h.ending.text, h.ending.took})
+	}
+}
+
+// report tells of a job whose end the database has accepted.
+func (s *shift) report(h *held, status string) {
+	switch h.ending.kind {
+	case succeeded:
+		s.reportFinished(h)
+	case failed, finished:
+		s.log.Warn("job failed", s.attrs(h, "status", status, "err", h.ending.text)...)
+		s.emitEnd(h, OutcomeFailed, status)
+	case snoozed:
+		s.log.Info("job snoozed", s.attrs(h, "wait", h.ending.wait)...)
+		s.emitEnd(h, OutcomeSnoozed, "")
+	case aborted:
+		s.log.Info("job aborted", s.attrs(h)...)
+		s.emitEnd(h, OutcomeAborted, "")
+	case returned:
+		s.log.Info("job returned", h.job.attrs()...)
+		s.emitEnd(h, OutcomeReturned, "")
+	}
+}
+
+func (s *shift) reportFinished(h *held) {
+	if s.log.Enabled(context.Background(), slog.LevelInfo) { // not to make what nobody reads, once for every job
+		s.log.Info("job finished", s.attrs(h)...)
+	}
+	if h.ending.kind == finished {
+		h.ending.text = "" // it was committed after all
+	}
+	s.emitEnd(h, OutcomeFinished, "")
+}
+
+// reportGone tells of a job whose end the database did not accept, for it is not held any more. That is as it should be if it was
+// finished in a transaction of its handler's, and most likely if a call that ended it was not answered.
+func (s *shift) reportGone(h *held) {
+	switch {
+	case h.ending.kind == finished:
+		s.reportFinished(h)
+	case h.ending.inTx || h.ending.doubtful:
+		s.log.Info("job end not confirmed", s.attrs(h)...)
+		s.emitEnd(h, OutcomeLost, "")
+	default:
+		s.reportLost(h)
+	}
+}
+
+func (s *shift) reportLost(h *held) {
+	s.log.Warn("job lost", s.attrs(h)...)
+	s.emitEnd(h, OutcomeLost, "")
+}
+
+// reportUndelivered tells of the jobs that ended and were lost with the registration before the database had heard of it.
+func (s *shift) reportUndelivered() {
+	for _, h := range s.held {
+		if h.cancel != nil && !h.running {
+			s.reportLost(h)
+		}
+	}
+}
+
+// attrs are the job's keys, how long its handler ran, and what is added.
+func (s *shift) attrs(h *held, more ...any) []any {
+	return append(append(h.job.attrs(), "duration", h.ending.took), more...)
+}
