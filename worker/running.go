@@ -83,7 +83,9 @@ func (s *shift) limit(e *execution) {
 }
 
 func (s *shift) executes(e *execution) {
+	id := goroutineID()
 	for e != nil {
+		e.held.goroutine.Store(id)
 		s.execute(e)
 		e = <-s.executions // nil at the end of the shift
 	}

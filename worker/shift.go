@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -82,7 +83,8 @@ type held struct {
 	cancel    context.CancelCauseFunc
 	running   bool
 	ending    ending
-	cancelled time.Time // when its handler was cancelled; zero means not
+	cancelled time.Time    // when its handler was cancelled; zero means not
+	goroutine atomic.Int64 // that runs its handler
 }
 
 const (

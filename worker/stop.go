@@ -57,7 +57,7 @@ func (s *shift) ignored() bool {
 func (s *shift) checkStuck() {
 	s.cancelled = slices.DeleteFunc(s.cancelled, func(h *held) bool {
 		if h.running && !s.now.Before(h.cancelled.Add(s.config.StuckAfter)) {
-			s.log.Error("handler stuck", h.job.attrs()...)
+			s.log.Error("handler stuck", append(h.job.attrs(), "stack", stackOf(h.goroutine.Load()))...)
 			return true
 		}
 		return !h.running

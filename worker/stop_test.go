@@ -87,6 +87,7 @@ func TestStuckHandlerKeepsItsJob(t *testing.T) {
 		}
 		wantEnds(t, db, map[int64]string{1: "", 2: "finish"})
 		wantLog(t, tr, "handler stuck")
+		wantLog(t, tr, ".(*gate).pass(")
 		free.open()
 	})
 }
