@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -65,13 +66,18 @@ func (s *shift) abortReady(h *held) {
 	s.alone = append(s.alone, h)
 }
 
+// clockwork is what ticks asks of the database.
+type clockwork interface {
+	tick(ctx context.Context) (time.Duration, error)
+}
+
 // ticks turns the clockwork: due jobs, dead workers. Any number of workers may do so at once.
-func (s *shift) ticks(ctx context.Context) {
+func ticks(ctx context.Context, queue clockwork, log *slog.Logger) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
 	tries := 0
 	for {
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
-		wait, err := s.queue.tick(callCtx)
+		wait, err := queue.tick(callCtx)
 		cancel()
 		switch {
 		case ctx.Err() != nil:
@@ -79,7 +85,7 @@ func (s *shift) ticks(ctx context.Context) {
 		case err != nil:
 			tries++
 			wait = backoff(tries)
-			s.log.Warn("tick failed", "err", err, "retry_in", wait)
+			log.WarnContext(ctx, "tick failed", "err", err, "retry_in", wait)
 		default:
 			tries = 0
 			wait = min(max(wait, shortest), longest)

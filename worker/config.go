@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"time"
 	"unicode/utf8"
 )
@@ -24,6 +26,10 @@ type Config struct {
 	// than 20 ms the worker also holds what they get through in that time, at most 1,000 jobs or Concurrency, so that they
 	// need not wait for the database; a job that has not started after a second is given back.
 	Concurrency int `env:"CONCURRENCY"`
+
+	// TaskConcurrency is how many handlers of a task run at once, in slots of their own beside Concurrency: {"resize": 2}. The
+	// worker registers once more for each, so that a backlog of that task keeps no other from being fetched.
+	TaskConcurrency map[string]int `env:"TASK_CONCURRENCY" envKeyValSeparator:"="`
 
 	// MaxPerLock is how many jobs of one lock one fetch may bring; they run one after the other.
 	// More than one is faster on a hot lock, and keeps its jobs from other workers meanwhile. Zero means 1.
@@ -51,8 +57,8 @@ type Config struct {
 	// OneShot makes Run return when nothing is runnable any more.
 	OneShot bool `env:"ONE_SHOT"`
 
-	// OnEvent is told of each fetch, start and end of a job, for metrics. It is called by the one goroutine that all of the worker's
-	// jobs go through: it must return at once, and must not call the worker. Nil tells nobody.
+	// OnEvent is told of each fetch, start and end of a job, for metrics. It is never called twice at once, and holds up the worker
+	// until it returns, so it must be quick. Nil tells nobody.
 	OnEvent func(Event) `env:"-"`
 
 	// Logger receives what the worker has to say. Nil logs nothing.
@@ -104,6 +110,11 @@ func (c Config) Validate() error {
 	}
 	check(c.Concurrency >= 1 && c.Concurrency <= maxConcurrency,
 		"concurrency %d is not between 1 and %d", c.Concurrency, maxConcurrency)
+	for _, task := range slices.Sorted(maps.Keys(c.TaskConcurrency)) {
+		limit := c.TaskConcurrency[task]
+		check(validName(task), "task %q is empty, too long or not text", task)
+		check(limit >= 1 && limit <= maxConcurrency, "concurrency %d of task %q is not between 1 and %d", limit, task, maxConcurrency)
+	}
 	check(c.MaxPerLock >= 1, "max per lock %d is below 1", c.MaxPerLock)
 	for _, span := range []struct {
 		name  string

@@ -20,16 +20,18 @@ func TestValidateReportsEveryFault(t *testing.T) {
 	err := Config{
 		Concurrency: -1, MaxPerLock: -1, PollInterval: -time.Second, BeatInterval: time.Minute,
 		Queues: []string{"", "ok", strings.Repeat("q", 129)}, Name: "a\x00",
+		TaskConcurrency: map[string]int{"": 1, "resize": 0},
 	}.Validate()
 	for _, want := range []string{
 		"concurrency -1", "max per lock -1", "poll interval -1s", "beat interval 1m0s is not below", `queue ""`, `queue "qqq`, `name "a\x00"`,
+		`task ""`, `concurrency 0 of task "resize"`,
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in: %v", want, err)
 		}
 	}
-	if got := strings.Count(err.Error(), "\n") + 1; got != 7 {
-		t.Errorf("%d faults, want 7: %v", got, err)
+	if got := strings.Count(err.Error(), "\n") + 1; got != 9 {
+		t.Errorf("%d faults, want 9: %v", got, err)
 	}
 }
 

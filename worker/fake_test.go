@@ -341,7 +341,7 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		ctx, end := context.WithCancel(t.Context())
 		var background sync.WaitGroup
 		background.Go(func() { s.beats(ctx) })
-		background.Go(func() { s.ticks(ctx) })
+		background.Go(func() { ticks(ctx, db, s.log) })
 		go func() {
 			tr.err = s.run(ctx, tr.stop, tr.abort)
 			close(s.closed)

@@ -59,6 +59,7 @@ func (s *shift) begin(ctx context.Context, h *held) {
 	}
 	h.cancel, h.running, h.since = cancel, true, s.now
 	s.active++
+	s.began = true
 	s.emit(Started{h.job})
 	if h.job.Lock != nil {
 		s.locks[*h.job.Lock] = true

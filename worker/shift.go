@@ -22,7 +22,7 @@ type protocol interface {
 	giveBack(ctx context.Context, worker int64, ids []int64) ([]outcome, error)
 	keep(ctx context.Context, worker int64, ids []int64) ([]outcome, error)
 	beat(ctx context.Context, worker int64) ([]int64, error)
-	tick(ctx context.Context) (time.Duration, error)
+	clockwork
 }
 
 // shift is the time from a registration to its end. One goroutine, that of run, owns all its fields; the others
@@ -46,6 +46,7 @@ type shift struct {
 	now       time.Time       // of this step
 	held      map[int64]*held // all that the database thinks it holds, as far as known
 	ready     []*held         // fetched and not started, in the order received
+	began     bool            // a handler has run
 	active    int             // handlers running
 	locks     map[string]bool // locks whose job is running here
 	cancelled []*held         // running, as far as known, though cancelled
