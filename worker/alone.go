@@ -14,28 +14,28 @@ func (s *shift) callAlone(ctx context.Context) {
 		s.alone = s.alone[1:]
 		worker, id, end := s.worker, h.job.ID, h.ending
 		s.call(ctx, &s.solo, 0, func(ctx context.Context) (func(error), error) {
-			outcomes, err := s.endAlone(ctx, worker, id, end)
+			outcomes, err := endAlone(ctx, s.queue, worker, id, end)
 			return func(err error) { s.aloneAnswered(h, outcomes, err) }, err
 		})
 	}
 }
 
-func (s *shift) endAlone(ctx context.Context, worker, id int64, end ending) ([]outcome, error) {
+func endAlone(ctx context.Context, queue protocol, worker, id int64, end ending) ([]outcome, error) {
 	var (
 		status string
 		err    error
 	)
 	switch end.kind {
 	case succeeded:
-		return s.queue.finish(ctx, worker, []int64{id}, []*string{end.result})
+		return queue.finish(ctx, worker, []int64{id}, []*string{end.result})
 	case failed, finished:
-		return s.queue.fail(ctx, worker, []failure{{id, end.text, end.retryIn, end.final}})
+		return queue.fail(ctx, worker, []failure{{id, end.text, end.retryIn, end.final}})
 	case returned:
-		return s.queue.giveBack(ctx, worker, []int64{id})
+		return queue.giveBack(ctx, worker, []int64{id})
 	case snoozed:
-		status, err = s.queue.snooze(ctx, worker, id, end.wait)
+		status, err = queue.snooze(ctx, worker, id, end.wait)
 	default:
-		status, err = s.queue.abort(ctx, worker, id, end.text)
+		status, err = queue.abort(ctx, worker, id, end.text)
 	}
 	if errors.Is(err, ErrNotHeld) {
 		return []outcome{{id, outcomeLost}}, nil

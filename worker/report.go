@@ -22,19 +22,19 @@ func (s *shift) report(h *held, status string) {
 	switch h.ending.kind {
 	case succeeded:
 		s.reportFinished(h)
+		return
 	case failed, finished:
 		s.log.Warn("job failed", s.attrs(h, "status", status, "err", h.ending.text)...)
 		s.emitEnd(h, OutcomeFailed, status)
+		return
 	case snoozed:
 		s.log.Info("job snoozed", s.attrs(h, "wait", h.ending.wait)...)
-		s.emitEnd(h, OutcomeSnoozed, "")
 	case aborted:
 		s.log.Info("job aborted", s.attrs(h)...)
-		s.emitEnd(h, OutcomeAborted, "")
 	case returned:
 		s.log.Info("job returned", h.job.attrs()...)
-		s.emitEnd(h, OutcomeReturned, "")
 	}
+	s.emitEnd(h, h.ending.kind.outcome(), "")
 }
 
 func (s *shift) reportFinished(h *held) {

@@ -32,6 +32,11 @@ const (
 	finished // in a transaction of the handler's; fails if that was not committed
 )
 
+// outcome is what an event calls it.
+func (k kind) outcome() Outcome {
+	return [...]Outcome{OutcomeFinished, OutcomeFailed, OutcomeSnoozed, OutcomeAborted, OutcomeReturned, OutcomeFailed}[k]
+}
+
 func (k kind) String() string {
 	return [...]string{"finish", "fail", "snooze", "abort", "return", "fail"}[k]
 }
