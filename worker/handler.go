@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// Handler runs one attempt of a job. What it returns is stored as JSON; nil stores nothing. An error makes the
-// attempt fail, and the task's policy decides whether there is another; Permanent, RetryIn and Snooze say it
-// themselves. The context ends when the job is aborted, has timed out, or when the worker will not wait any
-// longer (see context.Cause); a handler must then return.
+// Handler runs one attempt of a job. What it returns is stored as JSON; nil stores nothing, and neither does more than 8 MiB,
+// which is logged. An error makes the attempt fail, and the task's policy decides whether there is another; Permanent, RetryIn
+// and Snooze say it themselves. A panic is a failure, with its stack. The context ends when the job is aborted, has timed out,
+// or when the worker will not wait any longer (see context.Cause); a handler must then return.
 type Handler func(ctx context.Context, job *Job) (result any, err error)
 
 // Typed makes a handler of a function that takes its args as a Go value. Args that do not fit fail the job for
@@ -77,7 +77,7 @@ func (e *snoozeError) Error() string { return fmt.Sprintf("snooze for %s", e.wai
 var errGoexit = errors.New("handler ended its goroutine")
 
 // call runs a handler and encodes what it returns; a panic in either becomes an error with its stack.
-func call(ctx context.Context, handler Handler, job *Job) (result *string, cleaned bool, err error) {
+func call(ctx context.Context, handler Handler, job *Job) (result *string, change string, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			result, err = nil, fmt.Errorf("panic: %v\n\n%s", cause, debug.Stack())
@@ -85,23 +85,32 @@ func call(ctx context.Context, handler Handler, job *Job) (result *string, clean
 	}()
 	value, err := handler(ctx, job)
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	return encodeResult(value)
 }
 
-// encodeResult makes the JSON to store, and says whether parts of it had to be replaced.
-func encodeResult(value any) (result *string, cleaned bool, err error) {
+// maxResultBytes bounds a result: a database that keeps many larger ones is none to be looked at.
+const maxResultBytes = 8 << 20
+
+// encodeResult makes the JSON to store. change says what had to be done to it, in the words of a log record, if anything.
+func encodeResult(value any) (result *string, change string, err error) {
 	if value == nil {
-		return nil, false, nil
+		return nil, "", nil
 	}
 	raw, err := json.Marshal(value)
 	if err != nil {
-		return nil, false, fmt.Errorf("encode result: %w", err)
+		return nil, "", fmt.Errorf("encode result: %w", err)
 	}
-	if raw, cleaned, err = cleanJSON(raw); err != nil {
-		return nil, false, fmt.Errorf("clean result: %w", err)
+	raw, cleaned, err := cleanJSON(raw)
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("clean result: %w", err)
+	case len(raw) > maxResultBytes:
+		return nil, "result too large to be stored", nil
+	case cleaned:
+		change = "result cleaned"
 	}
 	text := string(raw)
-	return &text, cleaned, nil
+	return &text, change, nil
 }

@@ -174,6 +174,7 @@ func TestEndsThatAreNoSuccess(t *testing.T) {
 	panics := s.deferJob("panic", "")
 	unusable := s.deferJob("unusable", "")
 	cleaned := s.deferJob("cleaned", "")
+	large := s.deferJob("large", "")
 	snooze := s.deferJob("snooze", "")
 	err := s.run(worker.Config{OneShot: true}, map[string]worker.Handler{
 		"fail":      failing(errors.New("no\x00good \xff")),
@@ -182,6 +183,7 @@ func TestEndsThatAreNoSuccess(t *testing.T) {
 		"panic":     func(context.Context, *worker.Job) (any, error) { panic("oh no") },
 		"unusable":  func(context.Context, *worker.Job) (any, error) { return make(chan int), nil },
 		"cleaned":   func(context.Context, *worker.Job) (any, error) { return "a\x00b", nil },
+		"large":     func(context.Context, *worker.Job) (any, error) { return strings.Repeat("x", 8<<20), nil },
 		"snooze": func(context.Context, *worker.Job) (any, error) {
 			if !snoozed {
 				snoozed = true
@@ -203,6 +205,7 @@ func TestEndsThatAreNoSuccess(t *testing.T) {
 	}
 	s.wantRow(unusable, "failed 1 encode result: json: unsupported type: chan int")
 	s.wantRow(cleaned, "succeeded 1 \"a\uFFFDb\"")
+	s.wantRow(large, "succeeded 1")
 	s.wantRow(snooze, `succeeded 1 "awake"`)
 	s.wantHealthy()
 }

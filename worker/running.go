@@ -94,16 +94,16 @@ func (s *shift) executes(e *execution) {
 
 func (s *shift) execute(e *execution) {
 	var result *string
-	var cleaned bool
+	var change string
 	err := errGoexit
 	began := time.Now()
 	defer func() {
 		end := settle(context.Cause(e.ctx), &e.attempt, result, err)
 		end.took = time.Since(began)
 		e.release()
-		s.post(func() { s.ended(e.held, end, cleaned) })
+		s.post(func() { s.ended(e.held, end, change) })
 	}()
-	result, cleaned, err = call(e.ctx, e.handler, e.held.job)
+	result, change, err = call(e.ctx, e.handler, e.held.job)
 }
 
 // cancel cancels the handler of a job that runs.
@@ -130,7 +130,7 @@ func (s *shift) putOff(h *held) {
 }
 
 // ended takes what a handler left behind.
-func (s *shift) ended(h *held, end ending, cleaned bool) {
+func (s *shift) ended(h *held, end ending, change string) {
 	h.running, h.ending = false, end
 	s.active--
 	if h.job.Lock != nil {
@@ -141,8 +141,8 @@ func (s *shift) ended(h *held, end ending, cleaned bool) {
 		s.reportLost(h)
 		return
 	}
-	if cleaned {
-		s.log.Warn("result cleaned", h.job.attrs()...)
+	if change != "" {
+		s.log.Warn(change, h.job.attrs()...)
 	}
 	switch end.kind {
 	case succeeded:
