@@ -77,7 +77,7 @@ install-extension: extension ## Put them where PostgreSQL looks for extensions (
 	@scripts/install-deps server
 	@scripts/install-extension build/extension
 
-deps: ## Install what is missing of PostgreSQL, pgTAP, pg_prove and plpgsql_check
+deps: ## Install what is missing of PostgreSQL, pgTAP, pg_prove, plpgsql_check and PgBouncer
 	@scripts/install-deps
 
 clean: ## Remove what was built
