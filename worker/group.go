@@ -167,7 +167,7 @@ func newShift(
 
 // unregister says goodbye. If that fails, the database finds out by itself after StalledAfter.
 func (w *Worker) unregister(ctx context.Context, id int64) {
-	ctx, cancel := context.WithTimeout(ctx, w.config.GracefulTimeout)
+	ctx, cancel := context.WithTimeout(ctx, w.config.deliverFor())
 	defer cancel()
 	err := w.queue.unregister(ctx, id)
 	if err != nil && !errors.Is(err, ErrNotRegistered) {

@@ -236,7 +236,7 @@ func TestRunningJobIsAborted(t *testing.T) {
 
 func TestGracefulStopGivesBack(t *testing.T) {
 	s := newSite(t)
-	stop := s.run(worker.Config{GracefulTimeout: 20 * time.Millisecond}, map[string]worker.Handler{"wait": untilCancelled})
+	stop := s.run(worker.Config{GracefulTimeout: time.Nanosecond}, map[string]worker.Handler{"wait": untilCancelled})
 	id := s.deferJob("wait", "")
 	s.waitRow(id, "doing 0")
 	if err := stop(); err != nil {

@@ -177,7 +177,7 @@ func (s *shift) next() time.Time {
 	consider(s.solo.notBefore)
 	consider(s.stopAt.Add(s.config.GracefulTimeout))
 	consider(s.killAt.Add(s.config.StuckAfter))
-	consider(s.settleAt.Add(s.deliverFor()))
+	consider(s.settleAt.Add(s.config.deliverFor()))
 	if len(s.ready) > 0 { // the first is the oldest
 		consider(s.ready[0].since.Add(maxReadyAge))
 	}

@@ -111,16 +111,17 @@ func (s *shift) over() (bool, error) {
 		return true, s.gaveUp
 	case len(s.held) == s.active && s.ignored() && s.hot.inFlight == 0:
 		return true, s.stuck()
-	case !s.settleAt.IsZero() && !s.now.Before(s.settleAt.Add(s.deliverFor())):
+	case !s.settleAt.IsZero() && !s.now.Before(s.settleAt.Add(s.config.deliverFor())):
 		return true, errors.Join(s.unsaid(), s.stuck())
 	default:
 		return false, nil
 	}
 }
 
-// deliverFor is how long a stopping worker tries to say how its jobs ended, also if its handlers get less time.
-func (s *shift) deliverFor() time.Duration {
-	return max(s.config.GracefulTimeout, 5*time.Second)
+// deliverFor is how long a stopping worker tries to say how its jobs ended, and goodbye, also if its handlers get less
+// time.
+func (c Config) deliverFor() time.Duration {
+	return max(c.GracefulTimeout, 5*time.Second)
 }
 
 // stuck names the jobs whose handlers still run, if there are any.
