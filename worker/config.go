@@ -9,6 +9,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Config says how a Worker works. The zero value is a good worker on all queues.
@@ -40,6 +42,10 @@ type Config struct {
 
 	// DisableListen leaves it at polling: for poolers that do not carry notifications.
 	DisableListen bool `env:"-"`
+
+	// ListenConfig, made by pgx.ParseConfig, is for the connection to listen on: a direct one, where the pool goes
+	// through a pooler. Nil takes a connection out of the pool.
+	ListenConfig *pgx.ConnConfig `env:"-"`
 
 	// BeatInterval is how often the worker proves that it lives. Zero means 10s.
 	BeatInterval time.Duration `env:"BEAT_INTERVAL"`

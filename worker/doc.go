@@ -17,6 +17,10 @@
 // dies, or is silent for longer than Config.StalledAfter, has its jobs given to others. Jobs of one lock run one at a
 // time; a worker that cannot reach the database cancels theirs before another may start them.
 //
+// Through a pooler in transaction mode (PgBouncer, …) the pool must keep no prepared statements on the server:
+// ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe, or default_query_exec_mode=cache_describe in the URL.
+// Name the Config.Schema instead of setting a search_path, and give Config.ListenConfig a direct connection, or poll.
+//
 // It does not defer jobs (call procrastinate_defer in your own transaction), does not install the schema (see package
 // migrate below it), and does not stop a handler that ignores its context: nothing in Go can.
 package worker

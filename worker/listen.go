@@ -2,17 +2,22 @@ package worker
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // listener is the part of *pgx.Conn that listening needs.
 type listener interface {
 	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+	PgConn() *pgconn.PgConn
 	WaitForNotification(ctx context.Context) (*pgconn.Notification, error)
 	Ping(ctx context.Context) error
 	Close(ctx context.Context) error
@@ -22,7 +27,32 @@ const (
 	anyQueueChannel = "procrastinate_any_queue_v1"
 	// A connection that the network forgot looks like a quiet one, so a quiet one is asked now and then.
 	quietFor = 30 * time.Second
+	// A notification takes milliseconds; one that took this long does not come.
+	hearFor = 3 * time.Second
 )
+
+// errDeaf: listening succeeds and notifications do not come.
+var errDeaf = errors.New("notifications do not come through this connection, a transaction pooler's most likely")
+
+// connector opens the connection to listen on: a direct one if there is a config for it, else one of the pool's.
+func connector(pool *pgxpool.Pool, direct *pgx.ConnConfig) func(context.Context) (listener, error) {
+	if direct != nil {
+		return func(ctx context.Context) (listener, error) {
+			conn, err := pgx.ConnectConfig(ctx, direct) // which copies it
+			if err != nil {
+				return nil, err // not a listener that holds a nil pointer
+			}
+			return conn, nil
+		}
+	}
+	return func(ctx context.Context) (listener, error) {
+		conn, err := pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return conn.Hijack(), nil
+	}
+}
 
 func channels(queues []string) []string {
 	if len(queues) == 0 {
@@ -35,11 +65,16 @@ func channels(queues []string) []string {
 	return names
 }
 
-// listens waits for notifications on a connection of its own, and connects again when it breaks.
+// listens waits for notifications on a connection of its own, and connects again when it breaks. Where none come
+// it gives up: to go on would leave a listen on every connection of the pooler.
 func (s *shift) listens(ctx context.Context, connect func(context.Context) (listener, error)) {
 	for tries := 0; ; {
 		err := s.listenOnce(ctx, connect, func() { tries = 0 })
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errors.Is(err, errDeaf):
+			s.log.Warn("listen does not work here, polling", "err", err, "poll_interval", s.config.PollInterval)
 			return
 		}
 		tries++
@@ -54,20 +89,11 @@ func (s *shift) listens(ctx context.Context, connect func(context.Context) (list
 }
 
 func (s *shift) listenOnce(ctx context.Context, connect func(context.Context) (listener, error), up func()) error {
-	conn, err := connect(ctx)
+	conn, err := openListener(ctx, connect, channels(s.config.Queues))
 	if err != nil {
 		return err
 	}
-	defer func() {
-		closeCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		defer cancel()
-		_ = conn.Close(closeCtx) // nothing is lost with it
-	}()
-	for _, channel := range channels(s.config.Queues) {
-		if _, err := conn.Exec(ctx, "listen "+pgx.Identifier{channel}.Sanitize()); err != nil {
-			return err
-		}
-	}
+	defer closeListener(ctx, conn)
 	up()
 	s.notified("") // something may have happened while nobody listened
 	for {
@@ -87,6 +113,85 @@ func (s *shift) listenOnce(ctx context.Context, connect func(context.Context) (l
 			return err
 		}
 	}
+}
+
+// openListener opens a connection that listens, in limited time: nobody answers at an address the network forgot.
+func openListener(
+	ctx context.Context, connect func(context.Context) (listener, error), channels []string,
+) (listener, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	conn, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = checkHearing(ctx, conn, connect)
+	for _, channel := range channels {
+		if err == nil {
+			err = listen(ctx, conn, channel)
+		}
+	}
+	if err != nil {
+		closeListener(ctx, conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+func listen(ctx context.Context, conn listener, channel string) error {
+	_, err := conn.Exec(ctx, "listen "+pgx.Identifier{channel}.Sanitize())
+	return err
+}
+
+func closeListener(ctx context.Context, conn listener) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // nothing is lost with it
+}
+
+// checkHearing returns errDeaf where notifications do not come. A pooler in transaction mode takes a listen, but runs
+// it on a connection to the server that is somebody else's the next moment. A pooler makes up the process id that it
+// tells; only there another connection sends a notification, to see whether it comes.
+func checkHearing(ctx context.Context, conn listener, connect func(context.Context) (listener, error)) error {
+	var backend uint32
+	if err := conn.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&backend); err != nil {
+		return fmt.Errorf("ask for process id: %w", err)
+	}
+	if backend == conn.PgConn().PID() {
+		return nil
+	}
+	channel := "procrastinate_test_" + rand.Text()
+	if err := listen(ctx, conn, channel); err != nil {
+		return err
+	}
+	if err := notify(ctx, connect, channel); err != nil {
+		return fmt.Errorf("test notifications: %w", err)
+	}
+	waitCtx, cancel := context.WithTimeout(ctx, hearFor)
+	defer cancel()
+	for {
+		notification, err := conn.WaitForNotification(waitCtx)
+		switch {
+		case err == nil && notification.Channel == channel:
+			_, err = conn.Exec(ctx, "unlisten *")
+			return err
+		case ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded):
+			return errDeaf
+		case err != nil:
+			return err
+		}
+	}
+}
+
+// notify notifies from a connection of its own, as whoever defers a job.
+func notify(ctx context.Context, connect func(context.Context) (listener, error), channel string) error {
+	conn, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeListener(ctx, conn)
+	_, err = conn.Exec(ctx, "notify "+pgx.Identifier{channel}.Sanitize())
+	return err
 }
 
 func ping(ctx context.Context, conn listener) error {

@@ -45,13 +45,7 @@ func New(pool *pgxpool.Pool, config Config) (*Worker, error) {
 		config:   config,
 		queue:    newQueue(pool, config.Schema),
 		maxAlone: min((conns-sharedConns)/groups, 8),
-		connect: func(ctx context.Context) (listener, error) {
-			conn, err := pool.Acquire(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return conn.Hijack(), nil
-		},
+		connect:  connector(pool, config.ListenConfig),
 		handlers: map[string]Handler{},
 		abort:    make(chan struct{}),
 	}, nil
