@@ -59,6 +59,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	flags := root.PersistentFlags()
 	flags.StringVar(&options.databaseFlag, "database-url", "", "where the database is (default: DATABASE_URL, PGHOST, …)")
 	flags.StringVar(&options.schema, "schema", options.schema, "schema of the tables and functions (default: the first in search_path)")
+	flags.BoolVar(&options.pooler, "pooler", options.pooler, "the database is reached through PgBouncer or another pooler in transaction mode")
 	flags.BoolVar(&options.json, "json", false, "print for programs: JSON instead of tables")
 	root.AddCommand(
 		migrateCommand(options), workerCommand(options, readWorkerEnv(environ)),

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/procrastinate-pg/procrastinate/worker"
 	"github.com/procrastinate-pg/procrastinate/worker/exec"
 	"github.com/procrastinate-pg/procrastinate/worker/migrate"
@@ -104,6 +106,12 @@ func TestWrongUse(t *testing.T) {
 				`invalid value "perhaps" for PROCRASTINATE_LISTEN: want true or false`,
 			},
 		},
+		{
+			"listen url", []string{"PROCRASTINATE_LISTEN_URL=postgres://u:geheim@host:port/"}, []string{"worker", "--handler", "x=exec:sh"},
+			[]string{"PROCRASTINATE_LISTEN_URL: cannot parse"},
+		},
+		{"migrating through a pooler", []string{"PROCRASTINATE_POOLER=true"}, []string{"migrate", "--status"}, []string{"direct connection", "--pooler=false"}},
+		{"a pooler that is not a truth", []string{"PROCRASTINATE_POOLER=perhaps"}, []string{"migrate"}, []string{`"perhaps" for PROCRASTINATE_POOLER: want true or false`}},
 		{"database url", nil, []string{"migrate", "--database-url", "postgres://host:port/"}, []string{"cannot parse"}},
 	}
 	for _, test := range tests {
@@ -116,6 +124,9 @@ func TestWrongUse(t *testing.T) {
 				if !strings.Contains(errs, want) {
 					t.Errorf("no %q in:\n%s", want, errs)
 				}
+			}
+			if strings.Contains(errs, "geheim") {
+				t.Errorf("it tells a password:\n%s", errs)
 			}
 			if strings.Contains(errs, "strconv") || strings.Contains(errs, "field") {
 				t.Errorf("it speaks of Go:\n%s", errs)
@@ -172,6 +183,39 @@ func TestABadVariableOfTheWorkerStopsNoOther(t *testing.T) {
 	environ := []string{"PROCRASTINATE_CONCURRENCY=many"}
 	if code, _, errs := runCommand(t, environ, "migrate", "--print"); code != 0 {
 		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestPoolerListensOnADirectConnectionOrNotAtAll(t *testing.T) {
+	tests := []struct {
+		environ     []string
+		listen      bool
+		host        string
+		noStatement bool
+	}{
+		{nil, true, "", false},
+		{[]string{"PROCRASTINATE_POOLER=true"}, false, "", true},
+		{[]string{"PROCRASTINATE_POOLER=true", "PROCRASTINATE_LISTEN=true"}, false, "", true},
+		{[]string{"PROCRASTINATE_POOLER=true", "PROCRASTINATE_LISTEN_URL=postgres://direct/"}, true, "direct", true},
+		{[]string{"PROCRASTINATE_LISTEN_URL=postgres://direct/"}, true, "direct", false},
+		{[]string{"PROCRASTINATE_LISTEN_URL=postgres://direct/", "PROCRASTINATE_LISTEN=false"}, false, "direct", false},
+	}
+	for _, test := range tests {
+		options := readEnv(test.environ)
+		listen, direct, err := readWorkerEnv(test.environ).listens(options.pooler)
+		host := ""
+		if direct != nil {
+			host = direct.Host
+		}
+		pool, poolErr := options.poolConfig()
+		conn, connErr := options.connConfig()
+		if err := errors.Join(options.faults, err, poolErr, connErr); err != nil {
+			t.Fatal(err)
+		}
+		noStatement := pool.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeCacheDescribe
+		if listen != test.listen || host != test.host || noStatement != test.noStatement || conn.DefaultQueryExecMode != pool.ConnConfig.DefaultQueryExecMode {
+			t.Errorf("%v: got %v, %q, %v, %s", test.environ, listen, host, noStatement, conn.DefaultQueryExecMode)
+		}
 	}
 }
 

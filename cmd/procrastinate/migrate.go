@@ -29,6 +29,9 @@ func migrateCommand(options *options) *cobra.Command {
 			if script {
 				return printScript(options, cmd.OutOrStdout())
 			}
+			if options.pooler {
+				return usageError{errors.New("migrate needs a direct connection, not one through a --pooler; if PROCRASTINATE_POOLER is set: --pooler=false --database-url URL")}
+			}
 			return withConn(cmd.Context(), options, func(ctx context.Context, conn *pgx.Conn) error {
 				if status {
 					return printStatus(ctx, conn, options.schema, cmd.OutOrStdout())

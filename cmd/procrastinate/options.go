@@ -18,6 +18,7 @@ type options struct {
 	databaseFlag string
 	databaseURL  string
 	schema       string
+	pooler       bool
 	json         bool
 	faults       error // of the variables and flags
 }
@@ -33,6 +34,7 @@ type workerOptions struct {
 type ownOptions struct {
 	Handlers  []string `env:"HANDLERS" envSeparator:"\n"`
 	Listen    bool     `env:"LISTEN"`
+	ListenURL string   `env:"LISTEN_URL"`
 	LogFormat string   `env:"LOG_FORMAT"`
 	LogLevel  string   `env:"LOG_LEVEL"`
 }
@@ -40,7 +42,11 @@ type ownOptions struct {
 // readEnv leaves what is wrong to faults: printing the help or the version does not need it.
 func readEnv(environ []string) *options {
 	values := env.ToMap(environ)
-	return &options{databaseURL: values["DATABASE_URL"], schema: values[prefix+"SCHEMA"]}
+	var common struct {
+		Pooler bool `env:"POOLER"`
+	}
+	faults := fill(&common, values)
+	return &options{databaseURL: values["DATABASE_URL"], schema: values[prefix+"SCHEMA"], pooler: common.Pooler, faults: faults}
 }
 
 func readWorkerEnv(environ []string) *workerOptions {
@@ -75,8 +81,21 @@ func (o *options) connConfig() (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	nameConnection(config)
+	o.prepare(config)
 	return config, nil
+}
+
+// listens says whether to listen, and on what if that is not a connection of the pool's.
+func (o *workerOptions) listens(pooler bool) (bool, *pgx.ConnConfig, error) {
+	if o.own.ListenURL == "" {
+		return o.own.Listen && !pooler, nil, nil
+	}
+	config, err := pgx.ParseConfig(o.own.ListenURL)
+	if err != nil {
+		return false, nil, fmt.Errorf("--listen-url or %sLISTEN_URL: %w", prefix, err)
+	}
+	nameConnection(config)
+	return o.own.Listen, config, nil
 }
 
 // poolSize is enough for a worker's calls, however many handlers it has: they do not use its connections.
@@ -87,11 +106,20 @@ func (o *options) poolConfig() (*pgxpool.Config, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
-	nameConnection(config.ConnConfig)
+	o.prepare(config.ConnConfig)
 	if !strings.Contains(o.url(), "pool_max_conns") {
 		config.MaxConns = poolSize
 	}
 	return config, nil
+}
+
+// prepare makes a connection fit for what lies between here and the server. A transaction pooler gives the next
+// statement to another session, which knows nothing of a statement prepared before.
+func (o *options) prepare(config *pgx.ConnConfig) {
+	nameConnection(config)
+	if o.pooler {
+		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+	}
 }
 
 func nameConnection(config *pgx.ConnConfig) {

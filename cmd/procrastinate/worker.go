@@ -25,7 +25,7 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 		Long: "Run jobs with the given handlers.\n\n" +
 			"A handler is a task and what runs it: --handler 'resize=exec:/usr/bin/resize --fast'. The program gets the job as\n" +
 			"JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS and so on in its environment; args over 64 kB come on stdin\n" +
-			"only. DATABASE_URL and PGPASSWORD are not passed to it.\n\n" +
+			"only. DATABASE_URL, PROCRASTINATE_LISTEN_URL and PGPASSWORD are not passed to it.\n\n" +
 			"Exit status 0 is done (stdout, if it is JSON, is the result), 75 asks for another attempt, 65 fails for good, any\n" +
 			"other is a failure. How often a job is tried is for its max_attempts to say, or its task's: once by default.\n\n" +
 			"Every flag has a variable: --poll-interval is PROCRASTINATE_POLL_INTERVAL; --handler is PROCRASTINATE_HANDLERS, one\n" +
@@ -45,6 +45,7 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	flags.IntVar(&config.MaxPerLock, "max-per-lock", config.MaxPerLock, "how many jobs of one lock to fetch at once (default 1)")
 	flags.DurationVar(&config.PollInterval, "poll-interval", config.PollInterval, "how long to sleep when no notification comes (default 5s)")
 	flags.BoolVar(&own.Listen, "listen", own.Listen, "wait for notifications on a connection of its own")
+	flags.StringVar(&own.ListenURL, "listen-url", own.ListenURL, "direct connection to listen on, beside a --pooler")
 	flags.DurationVar(&config.BeatInterval, "beat-interval", config.BeatInterval, "how often to prove that the worker lives (default 10s)")
 	flags.DurationVar(&config.StalledAfter, "stalled-after", config.StalledAfter, "how long it may be silent before others get its jobs (default 30s)")
 	flags.DurationVar(&config.GracefulTimeout, "graceful-timeout", config.GracefulTimeout, "how long to wait for handlers when stopping (default 30s)")
@@ -58,13 +59,14 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 func runWorker(ctx context.Context, options *options, mine *workerOptions, stderr io.Writer) error {
 	config := mine.config
 	config.Schema = options.schema
-	config.DisableListen = !mine.own.Listen
+	listen, listenConfig, listenErr := mine.listens(options.pooler)
+	config.DisableListen, config.ListenConfig = !listen, listenConfig
 	queues, queuesErr := checkQueues(config.Queues)
 	config.Queues = queues
 	logger, logErr := newLogger(stderr, mine.own.LogFormat, mine.own.LogLevel)
 	config.Logger = logger
 	handlers, handlersErr := parseHandlers(mine.own.Handlers, exec.Options{Environ: mine.environ, Logger: logger})
-	if err := joinUsage(options.faults, mine.faults, queuesErr, logErr, handlersErr, config.Validate()); err != nil {
+	if err := joinUsage(options.faults, mine.faults, listenErr, queuesErr, logErr, handlersErr, config.Validate()); err != nil {
 		return err
 	}
 	poolConfig, err := options.poolConfig()

@@ -32,8 +32,8 @@ const (
 
 // Options are shared by the handlers of a worker. The zero value is usable.
 type Options struct {
-	// Environ is the environment of the programs, without DATABASE_URL and PGPASSWORD, which are taken out.
-	// Nil means that of this process.
+	// Environ is the environment of the programs, without DATABASE_URL, PROCRASTINATE_LISTEN_URL and PGPASSWORD, which
+	// are taken out. Nil means that of this process.
 	Environ []string
 
 	// KillAfter is how long after SIGTERM the process group gets SIGKILL. Zero means 5s.
@@ -141,7 +141,9 @@ func retryWait(attempt int32) time.Duration {
 func withoutSecrets(environ []string) []string {
 	var kept []string
 	for _, entry := range environ {
-		if name, _, _ := strings.Cut(entry, "="); name != "DATABASE_URL" && name != "PGPASSWORD" {
+		switch name, _, _ := strings.Cut(entry, "="); name {
+		case "DATABASE_URL", "PROCRASTINATE_LISTEN_URL", "PGPASSWORD":
+		default:
 			kept = append(kept, entry)
 		}
 	}

@@ -134,7 +134,7 @@ func TestProgramGetsTheJob(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	environ := []string{"PATH=" + os.Getenv("PATH"), "DATABASE_URL=secret", "PGPASSWORD=secret", "OTHER=kept", "PROCRASTINATE_TASK=overridden"}
+	environ := []string{"PATH=" + os.Getenv("PATH"), "DATABASE_URL=secret", "PROCRASTINATE_LISTEN_URL=secret", "PGPASSWORD=secret", "OTHER=kept", "PROCRASTINATE_TASK=overridden"}
 	script := `env | grep -E '^(PROCRASTINATE_|DATABASE_URL|PGPASSWORD|OTHER)' | sort | awk '{ gsub(/["\\]/, "\\\\&"); printf "%s\"%s\"", (NR > 1 ? "," : "["), $0 } END { print "]" }'`
 	result, err := sh(t, script, Options{Environ: environ})(t.Context(), testJob())
 	if err != nil {
