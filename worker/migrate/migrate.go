@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -32,10 +33,49 @@ func Connect(ctx context.Context, config *pgx.ConnConfig, schema string) (*pgx.C
 		config.RuntimeParams["search_path"] = pgx.Identifier{schema}.Sanitize()
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
-	if err != nil {
+	var pgErr *pgconn.PgError
+	switch {
+	case schema != "" && errors.As(err, &pgErr) && pgErr.Code == protocolViolation:
+		return nil, fmt.Errorf("connect: %w (a pooler's answer; %w)", err, errPooler)
+	case err != nil:
 		return nil, fmt.Errorf("connect: %w", err)
+	default:
+		return conn, nil
 	}
-	return conn, nil
+}
+
+// errPooler: the lock and the settings of a migration belong to a session.
+var errPooler = errors.New("migrating needs a direct connection, not one through a transaction pooler")
+
+// protocolViolation is how PgBouncer refuses a start-up parameter that it does not know, such as search_path.
+const protocolViolation = "08P01"
+
+// refusePooler looks for a pooler that shares sessions. Only a pooler makes up the process id that it tells. Through one
+// in transaction mode a second connection gets the session that was used last: ours, unless others are at work too.
+// What it cannot find out it takes for fine.
+func refusePooler(ctx context.Context, conn *pgx.Conn) error {
+	ours, err := backend(ctx, conn)
+	if err != nil || ours == conn.PgConn().PID() {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second) // there may be no session left for it
+	defer cancel()
+	second, err := pgx.ConnectConfig(ctx, conn.Config())
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = second.Close(ctx) }() // nothing is lost with it
+	if theirs, err := backend(ctx, second); err == nil && theirs == ours {
+		return errPooler
+	}
+	return nil
+}
+
+func backend(ctx context.Context, conn *pgx.Conn) (pid uint32, err error) {
+	if err = conn.QueryRow(ctx, `select pg_backend_pid()`, pgx.QueryExecModeSimpleProtocol).Scan(&pid); err != nil {
+		return 0, fmt.Errorf("ask for process id: %w", err)
+	}
+	return pid, nil
 }
 
 // Report says what Up did.
@@ -55,6 +95,9 @@ func (r Report) Nothing() bool {
 // error leaves what was committed before it; the next Up goes on from there. It is worker.ErrSchema if the schema
 // belongs to the extension, which PostgreSQL updates.
 func Up(ctx context.Context, conn *pgx.Conn, schema string) (report Report, err error) {
+	if err := refusePooler(ctx, conn); err != nil {
+		return report, err
+	}
 	if _, err := conn.Exec(ctx, `select pg_advisory_lock($1)`, lockNumber); err != nil {
 		return report, fmt.Errorf("lock: %w", err)
 	}
