@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/jackc/pgx/v5"
@@ -95,6 +96,7 @@ func (o *workerOptions) listens(pooler bool) (bool, *pgx.ConnConfig, error) {
 		return false, nil, fmt.Errorf("--listen-url or %sLISTEN_URL: %w", prefix, err)
 	}
 	nameConnection(config)
+	limitConnect(config)
 	return o.own.Listen, config, nil
 }
 
@@ -107,6 +109,9 @@ func (o *options) poolConfig() (*pgxpool.Config, error) {
 		return nil, usageError{err}
 	}
 	o.prepare(config.ConnConfig)
+	if config.PingTimeout == 0 {
+		config.PingTimeout = pingTimeout
+	}
 	if !strings.Contains(o.url(), "pool_max_conns") {
 		config.MaxConns = poolSize
 	}
@@ -117,6 +122,7 @@ func (o *options) poolConfig() (*pgxpool.Config, error) {
 // statement to another session, which knows nothing of a statement prepared before.
 func (o *options) prepare(config *pgx.ConnConfig) {
 	nameConnection(config)
+	limitConnect(config)
 	if o.pooler {
 		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
@@ -125,6 +131,19 @@ func (o *options) prepare(config *pgx.ConnConfig) {
 func nameConnection(config *pgx.ConnConfig) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = applicationName
+	}
+}
+
+// An address that nobody answers at must be given up, and a connection that the network forgot. Without these pgx waits for
+// the kernel, which takes minutes.
+const (
+	connectTimeout = 10 * time.Second
+	pingTimeout    = 5 * time.Second
+)
+
+func limitConnect(config *pgx.ConnConfig) {
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
 	}
 }
 
