@@ -363,6 +363,11 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 	})
 }
 
+// listens has the shift listen until ctx ends.
+func (tr *trial) listens(ctx context.Context, connect func(context.Context) (listener, error)) {
+	(&ear{config: tr.config, connect: connect, shifts: map[*shift]bool{tr.shift: true}}).listens(ctx)
+}
+
 // stopped stops the shift and returns its error.
 func (tr *trial) stopped() error {
 	close(tr.stop)

@@ -69,11 +69,14 @@ func oneByOne(tell func(Event)) func(Event) {
 func (w *Worker) runGroups(ctx context.Context, groups []group) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	ticking, endTicks := context.WithCancel(context.WithoutCancel(ctx))
+	beside, end := context.WithCancel(context.WithoutCancel(ctx))
 	var background sync.WaitGroup
 	defer background.Wait()
-	defer endTicks()
-	background.Go(func() { ticks(ticking, w.queue, w.config.Logger) })
+	defer end()
+	background.Go(func() { ticks(beside, w.queue, w.config.Logger) })
+	if !w.config.DisableListen {
+		background.Go(func() { w.ear.listens(beside) })
+	}
 	for {
 		var began atomic.Bool
 		var running sync.WaitGroup
@@ -136,9 +139,7 @@ func (w *Worker) runShift(ctx context.Context, g group, id int64, at time.Time, 
 	s := newShift(g.config, w.queue, g.handlers, id, w.maxAlone, at)
 	var background sync.WaitGroup
 	background.Go(func() { s.beats(ctx) })
-	if !w.config.DisableListen {
-		background.Go(func() { s.listens(ctx, w.connect) })
-	}
+	defer w.ear.add(s)()
 	err := s.run(ctx, stop, w.abort)
 	if s.began {
 		began.Store(true)

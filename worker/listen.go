@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -65,21 +66,51 @@ func channels(queues []string) []string {
 	return names
 }
 
-// listens waits for notifications on a connection of its own, and connects again when it breaks. Where none come
-// it gives up: to go on would leave a listen on every connection of the pooler.
-func (s *shift) listens(ctx context.Context, connect func(context.Context) (listener, error)) {
+// ear listens for a worker, on a connection of its own, and tells all its shifts what it hears.
+type ear struct {
+	config  Config
+	connect func(context.Context) (listener, error)
+
+	one    sync.Mutex
+	shifts map[*shift]bool
+}
+
+// add has a shift told from now on, until the returned function is called.
+func (e *ear) add(s *shift) (remove func()) {
+	e.one.Lock()
+	defer e.one.Unlock()
+	e.shifts[s] = true
+	return func() {
+		e.one.Lock()
+		defer e.one.Unlock()
+		delete(e.shifts, s)
+	}
+}
+
+func (e *ear) tell(payload string) {
+	e.one.Lock()
+	defer e.one.Unlock()
+	for s := range e.shifts {
+		s.notified(payload)
+	}
+}
+
+// listens waits for notifications, and connects again when the connection breaks. Where none come it gives up: to go on would
+// leave a listen on every connection of the pooler.
+func (e *ear) listens(ctx context.Context) {
+	log := e.config.Logger
 	for tries := 0; ; {
-		err := s.listenOnce(ctx, connect, func() { tries = 0 })
+		err := e.listenOnce(ctx, func() { tries = 0 })
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, errDeaf):
-			s.log.Warn("listen does not work here, polling", "err", err, "poll_interval", s.config.PollInterval)
+			log.WarnContext(ctx, "listen does not work here, polling", "err", err, "poll_interval", e.config.PollInterval)
 			return
 		}
 		tries++
 		wait := backoff(tries)
-		s.log.Warn("listen failed", "err", err, "retry_in", wait)
+		log.WarnContext(ctx, "listen failed", "err", err, "retry_in", wait)
 		select {
 		case <-ctx.Done():
 			return
@@ -88,21 +119,21 @@ func (s *shift) listens(ctx context.Context, connect func(context.Context) (list
 	}
 }
 
-func (s *shift) listenOnce(ctx context.Context, connect func(context.Context) (listener, error), up func()) error {
-	conn, err := openListener(ctx, connect, channels(s.config.Queues))
+func (e *ear) listenOnce(ctx context.Context, up func()) error {
+	conn, err := openListener(ctx, e.connect, channels(e.config.Queues))
 	if err != nil {
 		return err
 	}
 	defer closeListener(ctx, conn)
 	up()
-	s.notified("") // something may have happened while nobody listened
+	e.tell("") // something may have happened while nobody listened
 	for {
 		waitCtx, cancel := context.WithTimeout(ctx, quietFor)
 		notification, err := conn.WaitForNotification(waitCtx)
 		cancel()
 		switch {
 		case err == nil:
-			s.notified(notification.Payload)
+			e.tell(notification.Payload)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded):

@@ -16,7 +16,7 @@ type Worker struct {
 	config   Config
 	queue    *queue
 	maxAlone int
-	connect  func(context.Context) (listener, error)
+	ear      *ear
 	handlers map[string]Handler
 	wrappers []func(Handler) Handler
 	started  atomic.Bool
@@ -45,7 +45,7 @@ func New(pool *pgxpool.Pool, config Config) (*Worker, error) {
 		config:   config,
 		queue:    newQueue(pool, config.Schema),
 		maxAlone: min((conns-sharedConns)/groups, 8),
-		connect:  connector(pool, config.ListenConfig),
+		ear:      &ear{config: config, connect: connector(pool, config.ListenConfig), shifts: map[*shift]bool{}},
 		handlers: map[string]Handler{},
 		abort:    make(chan struct{}),
 	}, nil
