@@ -135,17 +135,6 @@ func TestWrongUse(t *testing.T) {
 	}
 }
 
-func TestUnreachableDatabaseIsAFailure(t *testing.T) {
-	code, _, errs := runCommand(t, []string{"DATABASE_URL=postgres://x@127.0.0.1:1/x?connect_timeout=1"}, "migrate")
-	if code != 1 || !strings.Contains(errs, "connect") {
-		t.Errorf("got %d, %q; want 1 and why", code, errs)
-	}
-	code, _, errs = runCommand(t, []string{"DATABASE_URL=postgres://x@127.0.0.1:1/x?connect_timeout=1"}, "worker", "--handler", "x=exec:sh")
-	if code != 1 || !strings.Contains(errs, "connect") {
-		t.Errorf("worker: got %d, %q; want 1 and why", code, errs)
-	}
-}
-
 func TestFlagsOverrideTheEnvironment(t *testing.T) {
 	environ := []string{
 		"DATABASE_URL=postgres://env/", "PROCRASTINATE_QUEUES=a,b", "PROCRASTINATE_LISTEN=false", "PROCRASTINATE_BEAT_INTERVAL=3s",

@@ -23,4 +23,9 @@ func TestCommandsThroughAPooler(t *testing.T) {
 	if want := "succeeded true 20"; code != 0 || strings.Contains(errs, "level=WARN") || err != nil || got != want {
 		t.Errorf("got %d, %q, %v, want 0, %q:\n%s", code, got, err, want, errs)
 	}
+	for _, command := range []string{"check", "tick"} {
+		if code, out, errs := runCommand(t, environ, command); code != 0 {
+			t.Errorf("%s: got %d, %q, %q", command, code, out, errs)
+		}
+	}
 }
