@@ -44,8 +44,8 @@ func Connect(t *testing.T, schema string) *pgx.Conn {
 func Schema(t *testing.T, prefix string) string {
 	t.Helper()
 	schema := prefix + strings.ToLower(rand.Text()[:10])
-	conn := Connect(t, "")
 	t.Cleanup(func() {
+		conn := Connect(t, "") // now: a test may restart the server
 		if _, err := conn.Exec(context.Background(), "drop schema if exists "+pgx.Identifier{schema}.Sanitize()+" cascade"); err != nil {
 			t.Error(err)
 		}
