@@ -204,6 +204,9 @@ func TestWorkerThatWasBuriedWhileItWasAwayGoesOn(t *testing.T) {
 		t.Errorf("the other was cancelled because %v, want ErrLostRegistration", cause)
 	}
 	log.wait(t, "registration lost")
+	for range ids {
+		log.wait(t, `msg="job lost"`)
+	}
 	for _, id := range ids {
 		s.waitRow(id, `succeeded 1 "second"`)
 	}
