@@ -20,9 +20,9 @@ import (
 )
 
 // through puts a worker's pool on another server, such as a pooler.
-func through(t *testing.T, url string) func(*pgxpool.Config) {
+func through(t *testing.T, url, mode string) func(*pgxpool.Config) {
 	t.Helper()
-	config, err := pgx.ParseConfig(url + " application_name=procrastinate-test default_query_exec_mode=cache_describe")
+	config, err := pgx.ParseConfig(url + " application_name=procrastinate-test default_query_exec_mode=" + mode)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,8 +42,14 @@ func (l lines) logger() *slog.Logger {
 }
 
 func TestWorkThroughAPooler(t *testing.T) {
-	s := newSite(t)
 	url := testdb.Pooler(t, "transaction", 4)
+	for _, mode := range []string{"cache_describe", "exec"} {
+		t.Run(mode, func(t *testing.T) { workThrough(t, url, mode) })
+	}
+}
+
+func workThrough(t *testing.T, url, mode string) {
+	s := newSite(t)
 	// by somebody who prepares nothing, in a session of his own that is none
 	script := strings.ReplaceAll(`
 		select q.procrastinate_define_task('fail', max_attempts => 2, retry_wait => '0');
@@ -75,7 +81,7 @@ func TestWorkThroughAPooler(t *testing.T) {
 			return map[string]bool{"awake": true}, nil
 		},
 		"wait": untilCancelled,
-	}, through(t, url))
+	}, through(t, url, mode))
 	want := `fail failed 2 no good 167, snooze succeeded 1 {"awake": true} 167, sum succeeded 1 166`
 	got := ""
 	ended := func() bool {
@@ -119,7 +125,7 @@ func TestWorkerListensBesideAPooler(t *testing.T) {
 	s := newSite(t)
 	direct := poolConfig(t).ConnConfig
 	direct.RuntimeParams["application_name"] = s.schema
-	s.run(worker.Config{PollInterval: time.Hour, ListenConfig: direct}, map[string]worker.Handler{"sum": sum}, through(t, testdb.Pooler(t, "transaction", 4)))
+	s.run(worker.Config{PollInterval: time.Hour, ListenConfig: direct}, map[string]worker.Handler{"sum": sum}, through(t, testdb.Pooler(t, "transaction", 4), "cache_describe"))
 	s.listening(s.schema)
 	for range 3 {
 		s.waitRow(s.deferJob("sum", `, '{"a": 1}'`), `succeeded 1 {"sum": 1}`)
@@ -131,7 +137,7 @@ func TestWorkerNoticesThatAPoolerCarriesNoNotifications(t *testing.T) {
 	s := newSite(t)
 	log := make(lines, 1000)
 	config := worker.Config{PollInterval: 20 * time.Millisecond, Logger: log.logger()}
-	stop := s.run(config, map[string]worker.Handler{"sum": sum}, through(t, testdb.Pooler(t, "transaction", 4)))
+	stop := s.run(config, map[string]worker.Handler{"sum": sum}, through(t, testdb.Pooler(t, "transaction", 4), "cache_describe"))
 	if line := <-log; !strings.Contains(line, "listen does not work here, polling") {
 		t.Errorf("it warned: %s", line)
 	}
@@ -147,7 +153,7 @@ func TestWorkerNoticesThatAPoolerCarriesNoNotifications(t *testing.T) {
 
 func TestWorkerListensThroughASessionPooler(t *testing.T) {
 	s := newSite(t)
-	s.run(worker.Config{PollInterval: time.Hour}, map[string]worker.Handler{"sum": sum}, through(t, testdb.Pooler(t, "session", 20)))
+	s.run(worker.Config{PollInterval: time.Hour}, map[string]worker.Handler{"sum": sum}, through(t, testdb.Pooler(t, "session", 20), "cache_statement"))
 	s.listening("procrastinate-test")
 	s.waitRow(s.deferJob("sum", `, '{"a": 1}'`), `succeeded 1 {"sum": 1}`)
 }

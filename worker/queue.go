@@ -75,9 +75,13 @@ type failure struct {
 }
 
 func (q *queue) register(ctx context.Context, c Config, tasks []string, info map[string]any) (int64, error) {
+	text, err := json.Marshal(info) // a map would not do in the modes of pgx that ask no types of the server
+	if err != nil {
+		return 0, fmt.Errorf("encode info: %w", err)
+	}
 	return one(ctx, q, pgx.RowTo[int64],
 		`select `+q.prefix+`procrastinate_register_worker($1::text, $2::text[], $3::text[], $4::interval, $5::jsonb)`,
-		c.Name, c.Queues, tasks, c.StalledAfter, info)
+		c.Name, c.Queues, tasks, c.StalledAfter, string(text))
 }
 
 const jobColumns = `id, task_name, queue_name, args, priority, lock, attempt, max_attempts, timeout, ` +

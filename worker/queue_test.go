@@ -110,7 +110,7 @@ func TestOtherCalls(t *testing.T) {
 	}{
 		{
 			"register", `select ` + schema + `procrastinate_register_worker($1::text, $2::text[], $3::text[], $4::interval, $5::jsonb)`,
-			[]any{"me", []string(nil), []string{"sum"}, 30 * time.Second, map[string]any{"pid": 1}},
+			[]any{"me", []string(nil), []string{"sum"}, 30 * time.Second, `{"pid":1}`},
 			pgxmock.NewRows([]string{"id"}).AddRow(int64(4)),
 			func(ctx context.Context, q *queue) (any, error) {
 				return q.register(ctx, Config{Name: "me", StalledAfter: 30 * time.Second}, []string{"sum"}, map[string]any{"pid": 1})
