@@ -2,7 +2,7 @@
 // PROCRASTINATE_* variables in its environment. Its exit status is the end of the attempt: 0 done (stdout, if
 // it is JSON, is the result), 75 try again, 65 fail for good, any other a failure with the end of stderr as its
 // text. When the job is aborted, has timed out or the worker will not wait any longer, its process group gets
-// SIGTERM, and SIGKILL after a while; and whatever it leaves running in its group is killed when it ends.
+// SIGTERM, and SIGKILL after a while. Whatever else it leaves running in its group is killed when it ends.
 //
 // No shell is involved, and nothing of the job becomes part of a command line.
 package exec
@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -32,8 +33,9 @@ const (
 
 // Options are shared by the handlers of a worker. The zero value is usable.
 type Options struct {
-	// Environ is the environment of the programs, without DATABASE_URL, PROCRASTINATE_LISTEN_URL and PGPASSWORD, which
-	// are taken out. Nil means that of this process.
+	// Environ is the environment of the programs, without the variables that hold secrets of the worker's: DATABASE_URL,
+	// PGPASSWORD, PROCRASTINATE_HANDLERS, _HTTP_PROXY, _HTTP_SECRET and _LISTEN_URL are taken out. Nil means that of
+	// this process.
 	Environ []string
 
 	// KillAfter is how long after SIGTERM the process group gets SIGKILL. Zero means 5s.
@@ -139,15 +141,15 @@ func retryWait(attempt int32) time.Duration {
 }
 
 func withoutSecrets(environ []string) []string {
-	var kept []string
-	for _, entry := range environ {
+	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
 		switch name, _, _ := strings.Cut(entry, "="); name {
-		case "DATABASE_URL", "PROCRASTINATE_LISTEN_URL", "PGPASSWORD":
+		case "DATABASE_URL", "PGPASSWORD", "PROCRASTINATE_HANDLERS", "PROCRASTINATE_HTTP_PROXY", "PROCRASTINATE_HTTP_SECRET",
+			"PROCRASTINATE_LISTEN_URL":
+			return true
 		default:
-			kept = append(kept, entry)
+			return false
 		}
-	}
-	return kept
+	})
 }
 
 // maxEnvArgs keeps the environment within what a system takes in one variable (128 kB on Linux).

@@ -89,29 +89,49 @@ func sh(t *testing.T, script string, options Options) worker.Handler {
 
 func TestExitStatusIsTheEnd(t *testing.T) {
 	tests := []struct {
-		name, script, result, err string
+		name, script, result, err, kind string
 	}{
-		{"done without result", "exit 0", "null", ""},
-		{"output that is JSON is the result", `echo ' {"n": 8} '`, `{"n":8}`, ""},
-		{"output that is not JSON is none", "echo hello", "null", ""},
-		{"failure with the end of stderr", "echo oh no >&2; exit 3", "", "exit status 3: oh no"},
-		{"failure without a word", "exit 1", "", "exit status 1"},
-		{"killed", "kill -9 $$", "", "signal: killed"},
-		{"stdin that nobody reads", "exec 0<&-; echo 1", "1", ""},
-		{"retry", "exit 75", "", "exit status 75"},
-		{"for good", "echo bad >&2; exit 65", "", "exit status 65: bad"},
+		{"done without result", "exit 0", "null", "", ""},
+		{"output that is JSON is the result", `echo ' {"n": 8} '`, `{"n":8}`, "", ""},
+		{"output that is not JSON is none", "echo hello", "null", "", ""},
+		{"failure with the end of stderr", "echo oh no >&2; exit 3", "", "exit status 3: oh no", "*errors.errorString"},
+		{"failure without a word", "exit 1", "", "exit status 1", "*errors.errorString"},
+		{"killed", "kill -9 $$", "", "signal: killed", "*errors.errorString"},
+		{"stdin that nobody reads", "exec 0<&-; echo 1", "1", "", ""},
+		{"retry", "exit 75", "", "exit status 75", "*worker.retryError"},
+		{"for good", "echo bad >&2; exit 65", "", "exit status 65: bad", "*worker.permanentError"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			result, err := sh(t, test.script, Options{})(t.Context(), testJob())
-			if fmt.Sprint(err) != fmt.Sprint(errorOf(test.err)) {
-				t.Fatalf("got %v, want %q", err, test.err)
+			if fmt.Sprint(err) != fmt.Sprint(errorOf(test.err)) || err != nil && fmt.Sprintf("%T", err) != test.kind {
+				t.Fatalf("got %T %v, want %s %q", err, err, test.kind, test.err)
 			}
 			raw, _ := json.Marshal(result)
 			if err == nil && string(raw) != test.result {
 				t.Errorf("got %s, want %s", raw, test.result)
 			}
 		})
+	}
+}
+
+func TestNothingIsAShellsToRead(t *testing.T) {
+	job := testJob()
+	job.Args = []byte(`{"a":"$(touch x); ` + "`id`" + `"}`)
+	for _, line := range []string{`printf '"%s"' '$HOME; *  '`, `cat`} {
+		handler, err := Handler(line, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := handler(t.Context(), job)
+		want := `"$HOME; *  "`
+		if line == "cat" {
+			input, _ := json.Marshal(job)
+			want = string(input)
+		}
+		if got, _ := result.(json.RawMessage); err != nil || string(got) != want {
+			t.Errorf("%s: got %s, %v; want %s", line, got, err, want)
+		}
 	}
 }
 
@@ -134,7 +154,10 @@ func TestProgramGetsTheJob(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	environ := []string{"PATH=" + os.Getenv("PATH"), "DATABASE_URL=secret", "PROCRASTINATE_LISTEN_URL=secret", "PGPASSWORD=secret", "OTHER=kept", "PROCRASTINATE_TASK=overridden"}
+	environ := []string{
+		"PATH=" + os.Getenv("PATH"), "DATABASE_URL=secret", "PGPASSWORD=secret", "PROCRASTINATE_HTTP_SECRET=secret",
+		"PROCRASTINATE_HTTP_PROXY=secret", "PROCRASTINATE_HANDLERS=secret", "PROCRASTINATE_LISTEN_URL=secret", "OTHER=kept", "PROCRASTINATE_TASK=overridden",
+	}
 	script := `env | grep -E '^(PROCRASTINATE_|DATABASE_URL|PGPASSWORD|OTHER)' | sort | awk '{ gsub(/["\\]/, "\\\\&"); printf "%s\"%s\"", (NR > 1 ? "," : "["), $0 } END { print "]" }'`
 	result, err := sh(t, script, Options{Environ: environ})(t.Context(), testJob())
 	if err != nil {
@@ -221,6 +244,28 @@ func TestCancelTerminatesTheGroup(t *testing.T) {
 	wantGone(t, dir+"/child")
 }
 
+func TestChildOfAShellHasItsGraceToo(t *testing.T) {
+	dir := t.TempDir()
+	child := fmt.Sprintf(`trap "sleep 0.1; echo done > %[1]s/tidied; exit" TERM; touch %[1]s/ready; while :; do sleep 0.01; done`, dir)
+	_, err := cancelWhen(t, dir+"/ready", worker.ErrAborted, sh(t, "sh -c '"+child+"'; true", Options{KillAfter: time.Minute}))
+	if !errors.Is(err, worker.ErrAborted) || !strings.Contains(err.Error(), "signal: terminated") {
+		t.Errorf("got %v", err)
+	}
+	if got, err := os.ReadFile(dir + "/tidied"); string(got) != "done\n" {
+		t.Errorf("the child was killed before it had tidied up: %q, %v", got, err)
+	}
+}
+
+func TestChildOfAShellThatIgnoresSIGTERMIsKilled(t *testing.T) {
+	dir := t.TempDir()
+	child := fmt.Sprintf(`trap "" TERM; echo $$ > %[1]s/child; touch %[1]s/ready; while :; do sleep 1000; done`, dir)
+	_, err := cancelWhen(t, dir+"/ready", worker.ErrAborted, sh(t, "sh -c '"+child+"'; true", Options{KillAfter: 20 * time.Millisecond}))
+	if !errors.Is(err, worker.ErrAborted) {
+		t.Errorf("got %v", err)
+	}
+	wantGone(t, dir+"/child")
+}
+
 func TestProgramThatIgnoresSIGTERMIsKilled(t *testing.T) {
 	dir := t.TempDir()
 	script := fmt.Sprintf(`trap '' TERM; echo $$ > %[1]s/child; touch %[1]s/ready; while :; do sleep 1000; done`, dir)
@@ -254,6 +299,7 @@ func TestCancelKeepsTheReason(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // orphans count as there until the first process of the machine has reaped them, at its leisure
 			dir := t.TempDir()
 			// nothing in the foreground, for whose death the shell would have words of its own
 			script := fmt.Sprintf(`trap 'echo half done >&2; exit %d' TERM; sleep 1000 & : >%s/ready; wait`, test.status, dir)
@@ -276,13 +322,24 @@ func TestChildrenThatHoldStdoutAreKilled(t *testing.T) {
 }
 
 func TestChildThatLeftTheGroupDoesNotHangTheWorker(t *testing.T) {
-	dir := t.TempDir()
-	script := fmt.Sprintf(`setsid sh -c 'echo $$ > %[1]s/child; touch %[1]s/ready; exec sleep 1000' & while [ ! -e %[1]s/ready ]; do sleep 0.01; done; echo 8`, dir)
-	result, err := sh(t, script, Options{})(t.Context(), testJob())
-	if raw, _ := json.Marshal(result); err != nil || string(raw) != "8" {
-		t.Errorf("got %s, %v; want 8", raw, err)
+	job := testJob()
+	job.Args = []byte(`{"a":"` + strings.Repeat("x", 300_000) + `"}`) // more than a pipe holds
+	for name, keeps := range map[string]string{
+		"that holds stdout":           "exec sleep 1000",
+		"that writes without end":     "exec yes",
+		"that holds stdin, and all":   "exec sleep 1000 <&3",
+		"that writes stderr for ever": "exec yes >&2",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			script := fmt.Sprintf(`exec 3<&0; echo 8; setsid sh -c 'echo $$ > %[1]s/child; touch %[1]s/ready; %[2]s' & while [ ! -e %[1]s/ready ]; do sleep 0.01; done`, dir, keeps)
+			result, err := sh(t, script, Options{MaxOutput: 1 << 30})(t.Context(), job)
+			if raw, _ := json.Marshal(result); err != nil || keeps != "exec yes" && string(raw) != "8" {
+				t.Errorf("got %.100s, %v; want 8", raw, err)
+			}
+			_ = syscall.Kill(pidIn(t, dir+"/child"), syscall.SIGKILL)
+		})
 	}
-	_ = syscall.Kill(pidIn(t, dir+"/child"), syscall.SIGKILL)
 }
 
 func pidIn(t *testing.T, path string) int {

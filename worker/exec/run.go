@@ -60,10 +60,12 @@ func (p *program) run(
 	leader := cmd.Process.Pid
 	ended := make(chan struct{})
 	var watch sync.WaitGroup
-	watch.Go(func() { p.terminate(ctx, leader, ended) })
+	var grace time.Time
+	watch.Go(func() { grace = p.terminate(ctx, leader, ended) })
 	err := cmd.Wait()
 	close(ended)
 	watch.Wait()
+	awaitGroup(leader, grace)
 	killGroup(leader)
 
 	deadline := time.Now().Add(orphanWait)
@@ -77,18 +79,29 @@ func (p *program) run(
 	return cmd.ProcessState, nil
 }
 
-// terminate asks the group to end when ctx does, and then makes it.
-func (p *program) terminate(ctx context.Context, leader int, ended <-chan struct{}) {
+// terminate asks the group to end when ctx does, and makes it if the program has not ended after a while. It returns
+// until when the others in the group have time: not at all if nobody asked them.
+func (p *program) terminate(ctx context.Context, leader int, ended <-chan struct{}) (grace time.Time) {
 	select {
 	case <-ended:
-		return
+		return grace
 	case <-ctx.Done():
 	}
+	grace = time.Now().Add(p.options.KillAfter)
 	signalGroup(leader, syscall.SIGTERM)
 	select {
 	case <-ended:
 	case <-time.After(p.options.KillAfter):
 		signalGroup(leader, syscall.SIGKILL)
+	}
+	return grace
+}
+
+// awaitGroup lets those that the program has started end by themselves after their SIGTERM: a shell is gone before the
+// program that it ran has put its things away. Nothing tells when a child's child ends, hence the steps.
+func awaitGroup(leader int, grace time.Time) {
+	for time.Now().Before(grace) && !isGone(leader, 0) {
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 
@@ -97,14 +110,22 @@ func (p *program) terminate(ctx context.Context, leader int, ended <-chan struct
 func killGroup(leader int) {
 	const step, steps = 2 * time.Millisecond, 125
 	for range steps {
-		if syscall.Kill(-leader, syscall.SIGKILL) != nil {
+		if isGone(leader, syscall.SIGKILL) {
 			return
 		}
-		// As the first process of a container the worker inherits orphans and has to reap them.
-		var status syscall.WaitStatus
-		_, _ = syscall.Wait4(-leader, &status, syscall.WNOHANG, nil)
 		time.Sleep(step)
 	}
+}
+
+// isGone signals the process group of a leader that has ended and been waited for, and says whether nobody was there.
+func isGone(leader int, signal syscall.Signal) bool {
+	if syscall.Kill(-leader, signal) != nil {
+		return true
+	}
+	// As the first process of a container the worker inherits orphans and has to reap them.
+	var status syscall.WaitStatus
+	_, _ = syscall.Wait4(-leader, &status, syscall.WNOHANG, nil)
+	return false
 }
 
 // pipes opens pipes until the first error, and closes whatever is still open at the end.
