@@ -13,7 +13,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/procrastinate-pg/procrastinate/worker"
-	"github.com/procrastinate-pg/procrastinate/worker/exec"
 	"github.com/procrastinate-pg/procrastinate/worker/migrate"
 )
 
@@ -213,13 +212,6 @@ func TestHelpOfWorkerFitsAScreen(t *testing.T) {
 	above, _, found := strings.Cut(out, "\nFlags:\n")
 	if lines := strings.Count(above, "\n") + 1; code != 0 || !found || lines > 24 {
 		t.Errorf("got %d and %d lines above the flags, want at most 24", code, lines)
-	}
-}
-
-func TestHandlersParse(t *testing.T) {
-	handlers, err := parseHandlers([]string{" a = exec:sh -c 'x=y' ", "b=exec:" + os.Args[0]}, exec.Options{})
-	if err != nil || len(handlers) != 2 || handlers["a"] == nil || handlers["b"] == nil {
-		t.Errorf("got %v, %v", handlers, err)
 	}
 }
 

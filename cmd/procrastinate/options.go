@@ -28,6 +28,7 @@ type options struct {
 type workerOptions struct {
 	config  worker.Config
 	own     ownOptions
+	http    httpOptions
 	environ []string
 	faults  error
 }
@@ -60,6 +61,7 @@ func readWorkerEnv(environ []string) *workerOptions {
 	options.faults = errors.Join(
 		fill(&options.config, values),
 		fill(&options.own, values),
+		fill(&options.http, values),
 	)
 	if queues, given := values[prefix+"QUEUES"]; given && queues == "" {
 		options.config.Queues = []string{""} // env takes it for not given
@@ -100,7 +102,7 @@ func (o *workerOptions) listens(pooler bool) (bool, *pgx.ConnConfig, error) {
 	return o.own.Listen, config, nil
 }
 
-// poolSize is enough for a worker's calls, however many handlers it has: they do not use its connections.
+// poolSize is enough for a worker's calls, however many handlers it has: those that are functions have a pool of their own.
 const poolSize = 10
 
 func (o *options) poolConfig() (*pgxpool.Config, error) {

@@ -23,11 +23,17 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 		Use:   "worker",
 		Short: "Run jobs with the given handlers",
 		Long: "Run jobs with the given handlers.\n\n" +
-			"A handler is a task and what runs it: --handler 'resize=exec:/usr/bin/resize --fast'. The program gets the job as\n" +
-			"JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS and so on in its environment; args over 64 kB come on stdin\n" +
-			"only. DATABASE_URL, PROCRASTINATE_LISTEN_URL and PGPASSWORD are not passed to it.\n\n" +
-			"Exit status 0 is done (stdout, if it is JSON, is the result), 75 asks for another attempt, 65 fails for good, any\n" +
-			"other is a failure. How often a job is tried is for its max_attempts to say, or its task's: once by default.\n\n" +
+			"A handler is a task and what runs its jobs, as in --handler 'resize=exec:/usr/bin/resize --fast':\n\n" +
+			"  exec:PROGRAM ARG…  The program gets the job as JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS and so on in\n" +
+			"                     its environment; args over 64 kB come on stdin only. DATABASE_URL, PGPASSWORD and other secrets\n" +
+			"                     are not passed to it. Exit status 0 is done (stdout, if it is JSON, is the result), 75 asks for\n" +
+			"                     another attempt, 65 fails for good, any other is a failure.\n" +
+			"  https://HOST/PATH  The server, or an http: one, gets the job by POST as JSON, signed if there is a secret in\n" +
+			"                     --http-secret-file or PROCRASTINATE_HTTP_SECRET. 2xx is done (a JSON body is the result), 429\n" +
+			"                     and 503 with Retry-After put it off, other 4xx fail for good, 5xx is a failure.\n" +
+			"  sql:FUNCTION       FUNCTION(args jsonb) runs in the transaction that finishes the job, so that its effects happen\n" +
+			"                     exactly once. What it returns is the result. As many connections as handlers are made for it.\n\n" +
+			"How often a job is tried is for its max_attempts to say, or its task's: once by default.\n\n" +
 			"Every flag has a variable: --poll-interval is PROCRASTINATE_POLL_INTERVAL; --handler is PROCRASTINATE_HANDLERS, one\n" +
 			"a line; --queue is PROCRASTINATE_QUEUES; but --database-url is DATABASE_URL. The flag wins.\n\n" +
 			"The first SIGTERM or SIGINT stops fetching and lets handlers finish, the second cancels them.",
@@ -40,7 +46,8 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	config, own := &mine.config, &mine.own
 	flags := cmd.Flags()
 	flags.Var(&queueFlag{names: &config.Queues}, "queue", "queues to fetch from, repeatable (default: all)")
-	flags.StringArrayVar(&own.Handlers, "handler", own.Handlers, "task=exec:program arg…, repeatable")
+	flags.StringArrayVar(&own.Handlers, "handler", own.Handlers, "task=exec:…, task=https://… or task=sql:…, repeatable")
+	flags.StringVar(&mine.http.SecretFile, "http-secret-file", mine.http.SecretFile, "file with secrets that sign HTTP requests, one a line")
 	flags.IntVar(&config.Concurrency, "concurrency", config.Concurrency, "how many handlers run at once")
 	flags.IntVar(&config.MaxPerLock, "max-per-lock", config.MaxPerLock, "how many jobs of one lock to fetch at once (default 1)")
 	flags.DurationVar(&config.PollInterval, "poll-interval", config.PollInterval, "how long to sleep when no notification comes (default 5s)")
@@ -65,8 +72,9 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	config.Queues = queues
 	logger, logErr := newLogger(stderr, mine.own.LogFormat, mine.own.LogLevel)
 	config.Logger = logger
-	handlers, handlersErr := parseHandlers(mine.own.Handlers, exec.Options{Environ: mine.environ, Logger: logger})
-	if err := joinUsage(options.faults, mine.faults, listenErr, queuesErr, logErr, handlersErr, config.Validate()); err != nil {
+	httpOptions, httpErr := mine.http.options(config.Concurrency, logger)
+	handlers, handlersErr := parseHandlers(mine.own.Handlers, exec.Options{Environ: mine.environ, Logger: logger}, httpOptions)
+	if err := joinUsage(options.faults, mine.faults, listenErr, queuesErr, logErr, httpErr, handlersErr, config.Validate()); err != nil {
 		return err
 	}
 	poolConfig, err := options.poolConfig()
@@ -82,11 +90,16 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	if err != nil {
 		return usageError{err}
 	}
-	for task, handler := range handlers {
+	for task, handler := range handlers.byTask {
 		w.Handle(task, handler)
 	}
 	ctx, cancel := withSignals(ctx, w.Abort)
 	defer cancel()
+	closePool, err := handlers.connect(ctx, poolConfig, config)
+	if err != nil {
+		return err
+	}
+	defer closePool()
 	return w.Run(ctx)
 }
 
