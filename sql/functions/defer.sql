@@ -208,6 +208,35 @@ $function$;
 comment on function procrastinate_parse_jobs(jsonb) is
     'The jobs of a JSON array, completed from their tasks'' definitions. Raises PJ001 for what does not fit, PJ008 for an argument that a lock names.';
 
+create or replace function procrastinate_defer_jobs(p_jobs procrastinate_new_job[])
+returns setof bigint
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_ids   bigint[];
+    v_place integer;
+begin
+    perform procrastinate_check_new_jobs(p_jobs);
+    if exists (select from unnest(p_jobs) n where n.queueing_lock is not null and n.on_conflict <> 'error') then
+        -- One by one, for each may find the job that one before it inserted; sorted by queueing lock, so that two calls
+        -- with the same ones wait for each other and do not deadlock.
+        for v_place in
+            select n.ordinality::integer from unnest(p_jobs) with ordinality n order by n.queueing_lock, n.ordinality
+        loop
+            v_ids[v_place] := procrastinate_insert_job(p_jobs[v_place]);
+        end loop;
+        return query select unnest(v_ids);
+    else
+        return query select procrastinate_insert_jobs(p_jobs);
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_defer_jobs(procrastinate_new_job[]) is
+    'Check and insert jobs, each as its on_conflict says. Returns the ids in the same order. Raises PJ001 and PJ008 for the first that may not be deferred.';
+
 create or replace function procrastinate_defer_many(jobs jsonb)
 returns setof bigint
 language plpgsql
@@ -215,24 +244,8 @@ volatile
 security definer
 set search_path from current
 as $function$
-declare
-    v_jobs  procrastinate_new_job[] := procrastinate_parse_jobs(jobs);
-    v_ids   bigint[];
-    v_place integer;
 begin
-    perform procrastinate_check_new_jobs(v_jobs);
-    if exists (select from unnest(v_jobs) n where n.queueing_lock is not null and n.on_conflict <> 'error') then
-        -- One by one, for each may find the job that one before it inserted; sorted by queueing lock, so that two calls
-        -- with the same ones wait for each other and do not deadlock.
-        for v_place in
-            select n.ordinality::integer from unnest(v_jobs) with ordinality n order by n.queueing_lock, n.ordinality
-        loop
-            v_ids[v_place] := procrastinate_insert_job(v_jobs[v_place]);
-        end loop;
-        return query select unnest(v_ids);
-    else
-        return query select procrastinate_insert_jobs(v_jobs);
-    end if;
+    return query select procrastinate_defer_jobs(procrastinate_parse_jobs(jobs));
 end;
 $function$;
 
