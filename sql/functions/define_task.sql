@@ -33,6 +33,22 @@ $function$;
 comment on function procrastinate_check_name(text, text) is
     'Raises PJ001 unless the name of a queue or task has 1 to 128 characters.';
 
+create or replace function procrastinate_check_template(p_name text, p_template text)
+returns void
+language plpgsql
+immutable
+set search_path from current
+as $function$
+begin
+    if regexp_replace(p_template, '\{[^{}]+\}', '', 'g') ~ '[{}]' then
+        raise exception 'invalid %: %', p_name, p_template using errcode = 'PJ001', detail = 'A brace stands outside of a {name}.';
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_check_template(text, text) is
+    'Raises PJ001 unless the template is NULL, or each of its braces is one of a {name}.';
+
 create or replace function procrastinate_define_task(
     task              text,
     queue             text             default null,
@@ -65,9 +81,7 @@ begin
     if octet_length(lock) > 1024 then
         raise exception 'invalid lock: % bytes', octet_length(lock) using errcode = 'PJ001', detail = 'At most 1024 bytes are accepted.';
     end if;
-    if regexp_replace(lock, '\{[^{}]+\}', '', 'g') ~ '[{}]' then
-        raise exception 'invalid lock: %', lock using errcode = 'PJ001', detail = 'A brace stands outside of a {name}.';
-    end if;
+    perform procrastinate_check_template('lock', lock);
     if max_attempts < 1 then
         raise exception 'invalid max_attempts: %', max_attempts using errcode = 'PJ001', detail = 'A job runs at least once.';
     end if;

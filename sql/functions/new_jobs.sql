@@ -1,5 +1,10 @@
 -- {name} in a task's lock stands for an argument: customer-{customer_id}. The value of an argument is never looked into for braces.
-create or replace function procrastinate_fill_template(p_template text, p_args jsonb)
+create or replace function procrastinate_fill_template(
+    p_template text,
+    p_args     jsonb,
+    p_what     text default 'lock of the task',
+    p_whose    text default 'args'
+)
 returns text
 language plpgsql
 immutable
@@ -12,8 +17,10 @@ begin
     -- a loop, for it can name the argument that is missing; each piece is some text and a {name}, the last name empty
     for v_piece in select m.piece from regexp_matches(p_template || '{}', '([^{}]*)\{([^{}]*)\}', 'g') m(piece) loop
         if v_piece[2] <> '' and p_args ->> v_piece[2] is null then
-            raise exception 'args lack %, which the lock of the task names', v_piece[2]
-                using errcode = 'PJ008', detail = format('The lock is %s.', p_template), hint = 'Give the argument, or the lock.';
+            raise exception '% lack %, which the % names', p_whose, v_piece[2], p_what
+                using errcode = 'PJ008', detail = format('The %s is %s.', p_what, p_template),
+                      hint = case p_whose when 'args' then 'Give the argument, or the lock.'
+                          else 'A column that is NULL counts as none; a WHEN of the trigger can leave such rows out.' end;
         end if;
         v_filled := v_filled || v_piece[1] || coalesce(p_args ->> v_piece[2], '');
     end loop;
@@ -21,8 +28,8 @@ begin
 end;
 $function$;
 
-comment on function procrastinate_fill_template(text, jsonb) is
-    'The template with each {name} replaced by that argument. Raises PJ008 for one that is absent or null.';
+comment on function procrastinate_fill_template(text, jsonb, text, text) is
+    'The template with each {name} replaced by that argument, or column. Raises PJ008 for one that is absent or null.';
 
 -- A loop with one small expression, for that is what the single job of most calls is checked by fastest: a query, or an
 -- expression for each rule, is prepared anew in every transaction. It finds what is wrong; how to say it is looked up after.
