@@ -331,6 +331,7 @@ select lives_ok($$ select procrastinate_defer('a') $$, 'beside a temporary table
 select is_empty('select * from pg_temp.procrastinate_jobs', 'a temporary table of that name deceives no function');
 drop table pg_temp.procrastinate_jobs;
 delete from procrastinate_jobs;
+select procrastinate_repair() \g /dev/null      -- of the jobs above are left tokens, and a fetch of three would take them for some of the three
 
 -- one life of three jobs, by the counters of this transaction
 
