@@ -47,7 +47,7 @@ func readCatalog(ctx context.Context, conn *pgx.Conn) (catalog, error) {
 	return catalog{functions, relations}, nil
 }
 
-// Public is what runs with its owner's rights and is no trigger; sql/tests/conventions.sql holds that against a list.
+// Public is what runs with its owner's rights and is no trigger of a table of ours; sql/tests/conventions.sql holds that against a list.
 const functionsSQL = `
 select
     p.proname, coalesce(obj_description(p.oid, 'pg_proc'), ''), pg_get_function_result(p.oid),
@@ -56,7 +56,7 @@ select
 from pg_proc p
 left join lateral unnest(p.proargnames, p.proargmodes::text[], coalesce(p.proallargtypes, p.proargtypes::oid[]))
     with ordinality a(name, mode, type, n) on true
-where p.pronamespace = quote_ident(current_schema())::regnamespace and p.prosecdef and p.prorettype <> 'trigger'::regtype
+where p.pronamespace = quote_ident(current_schema())::regnamespace and p.prosecdef and not exists (select from pg_trigger t where t.tgfoid = p.oid)
 order by p.proname, a.n`
 
 func readFunctions(ctx context.Context, conn *pgx.Conn) (map[string]*function, error) {

@@ -16,6 +16,7 @@ select set_config('search_path', format('%I, pg_temp', current_schema()), true);
 {{ template "policy.sql" . }}
 {{ template "new_jobs.sql" . }}
 {{ template "defer.sql" . }}
+{{ template "defer_row.sql" . }}
 
 -- workers, and jobs being run
 {{ template "register_worker.sql" . }}

@@ -142,6 +142,14 @@ create function pg_temp.make_untidy() returns void language sql as $$
 $$;
 create function pg_temp.skip() returns bigint language sql as
     $$ select procrastinate_defer('later', queueing_lock => 'mine', schedule_in => '1 h', on_conflict => 'skip') $$;
+create temp table one (id bigint primary key);
+create trigger one after insert on one for each row execute function procrastinate_defer_row('plain');
+create temp table hundred (id bigint primary key);
+create trigger hundred after insert on hundred referencing new table as new_rows for each statement
+    execute function procrastinate_defer_row('locked', 'lock=row-{id}');
+create function pg_temp.insert_row() returns void language sql as $$ insert into one select count(*) from one $$;
+create function pg_temp.insert_rows(p_count bigint) returns void language sql as
+    $$ insert into hundred select c.n + g.n from (select count(*) from hundred) c(n), generate_series(1, p_count) g(n) $$;
 create function pg_temp.delete_job(p_id bigint) returns void language plpgsql set enable_seqscan = off as
     $$ begin delete from procrastinate_jobs j where j.id = p_id; end $$;
 
@@ -203,6 +211,8 @@ insert into call (what, jobs, hundreds, before, call) values
     ('defer 100 jobs', 0, 1, null, $$ procrastinate_defer_many((select jsonb_agg('{"task": "plain"}'::jsonb) from generate_series(1, 100))) $$),
     ('defer 100 jobs with locks', 0, 1, null,
         $$ procrastinate_defer_many((select jsonb_agg(jsonb_build_object('task', 'locked', 'lock', 'new-' || random())) from generate_series(1, 100) n)) $$),
+    ('defer a job for a row', 1, 0, null, $$ pg_temp.insert_row() $$),
+    ('defer jobs for 100 rows', 0, 1, null, $$ pg_temp.insert_rows(100) $$),
     ('status', 1, 0, null, $$ procrastinate_job_status(pg_temp.next('ended')) $$),
     ('retry a job', 1, 0, null, $$ procrastinate_retry_job(pg_temp.next('broken')) $$),
     ('delete a job that ended', 1, 0, null, $$ pg_temp.delete_job(pg_temp.next('ended')) $$),

@@ -23,6 +23,11 @@ select :'why_not' = '' as is_there \gset
 create function procrastinate_wrong() returns void language plpgsql as
     $$ begin if false then perform j.no_such_column from procrastinate_jobs j; end if; end $$;
 
+-- A function for users' triggers is read as one of them calls it.
+create temp table orders (id bigint primary key);
+create trigger orders after update on orders referencing old table as old_rows new table as new_rows for each statement
+    execute function procrastinate_defer_row('bill');
+
 create temp view function as
 select p.oid, p.proname as name, l.lanname as language, p.prorettype = 'trigger'::regtype as is_trigger
 from pg_proc p
@@ -36,7 +41,8 @@ from pg_extension e
 join pg_namespace n on n.oid = e.extnamespace
 where e.extname = 'plpgsql_check' \g /dev/null
 
--- A trigger function is read once for each trigger that calls it.
+-- A trigger function is read once for each trigger that calls it. What two functions execute is put together elsewhere, of names
+-- quoted by format, and no more is known of it here.
 create temp view finding as
 select f.name, c.level, c.lineno, c.sqlstate, c.message, c.detail, c.query
 from function f
@@ -44,7 +50,8 @@ left join pg_trigger t on t.tgfoid = f.oid and not t.tgisinternal
 cross join lateral plpgsql_check_function_tb(
     f.oid, coalesce(t.tgrelid, 0)::regclass, fatal_errors => false, other_warnings => true, extra_warnings => true, performance_warnings => true,
     security_warnings => true, compatibility_warnings => true, oldtable => t.tgoldtable, newtable => t.tgnewtable) c
-where f.language = 'plpgsql';
+where f.language = 'plpgsql'
+  and not (f.name in ('procrastinate_defer_row', 'procrastinate_row_to_jsonb') and c.message = 'text type variable is not sanitized');
 
 select is_empty($$ select * from finding where name <> 'procrastinate_wrong' and level = 'error' $$, 'no function has an error in any branch');
 select is_empty(
