@@ -36,6 +36,7 @@ select set_config('search_path', format('%I, pg_temp', current_schema()), true);
 {{ template "change_job.sql" . }}
 {{ template "retry_job.sql" . }}
 {{ template "jobs_deleted.sql" . }}
+{{ template "take_jobs.sql" . }}
 {{ template "pause_queue.sql" . }}
 
 -- the clockwork
