@@ -37,6 +37,7 @@ select set_config('search_path', format('%I, pg_temp', current_schema()), true);
 {{ template "retry_job.sql" . }}
 {{ template "jobs_deleted.sql" . }}
 {{ template "take_jobs.sql" . }}
+{{ template "cancel_jobs.sql" . }}
 {{ template "pause_queue.sql" . }}
 
 -- the clockwork
