@@ -38,6 +38,7 @@ select set_config('search_path', format('%I, pg_temp', current_schema()), true);
 {{ template "jobs_deleted.sql" . }}
 {{ template "take_jobs.sql" . }}
 {{ template "cancel_jobs.sql" . }}
+{{ template "retry_jobs.sql" . }}
 {{ template "pause_queue.sql" . }}
 
 -- the clockwork
