@@ -39,6 +39,8 @@ select set_config('search_path', format('%I, pg_temp', current_schema()), true);
 {{ template "take_jobs.sql" . }}
 {{ template "cancel_jobs.sql" . }}
 {{ template "retry_jobs.sql" . }}
+{{ template "delete_jobs.sql" . }}
+{{ template "prune_jobs.sql" . }}
 {{ template "pause_queue.sql" . }}
 
 -- the clockwork

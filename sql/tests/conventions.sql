@@ -36,6 +36,9 @@ insert into public_function values
                                         'max_jobs integer DEFAULT 10000, abort boolean DEFAULT false', 'bigint'),
     ('procrastinate_retry_jobs',        'task text DEFAULT NULL::text, queue text DEFAULT NULL::text, statuses text[] DEFAULT NULL::text[], older_than interval DEFAULT NULL::interval, '
                                         'max_jobs integer DEFAULT 10000, schedule_in interval DEFAULT NULL::interval', 'bigint'),
+    ('procrastinate_delete_jobs',       'task text DEFAULT NULL::text, queue text DEFAULT NULL::text, statuses text[] DEFAULT NULL::text[], older_than interval DEFAULT NULL::interval, '
+                                        'max_jobs integer DEFAULT 10000', 'bigint'),
+    ('procrastinate_prune_jobs',        'older_than interval, statuses text[] DEFAULT NULL::text[], queue text DEFAULT NULL::text, max_jobs integer DEFAULT 10000', 'bigint'),
     ('procrastinate_define_task',       'task text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, lock text DEFAULT NULL::text, '
                                         'max_attempts integer DEFAULT NULL::integer, retry_wait interval DEFAULT NULL::interval, retry_linear interval DEFAULT NULL::interval, '
                                         'retry_exponential double precision DEFAULT NULL::double precision, retry_max_wait interval DEFAULT NULL::interval, '
