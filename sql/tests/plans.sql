@@ -219,6 +219,17 @@ insert into call (what, jobs, hundreds, before, call) values
     ('hasten a job', 1, 0, null, $$ procrastinate_change_job(pg_temp.next('later'), schedule_at => 'yesterday') $$),
     ('cancel a job for later', 1, 0, null, $$ procrastinate_cancel_job(pg_temp.next('later')) $$),
 
+    -- once they have passed the few jobs that were loaded first
+    ('go on cancelling 100 jobs of a task', 0, 1, $$ procrastinate_cancel_jobs('later', max_jobs => 1) $$,
+        $$ procrastinate_cancel_jobs('later', max_jobs => 100) $$),
+    ('go on retrying 100 jobs that failed', 0, 1, $$ procrastinate_retry_jobs(statuses => '{failed}', max_jobs => 90) $$,
+        $$ procrastinate_retry_jobs(statuses => '{failed}', max_jobs => 100) $$),
+    ('go on deleting 100 jobs that ended', 0, 1, $$ procrastinate_prune_jobs('0', '{succeeded}', max_jobs => 90) $$,
+        $$ procrastinate_prune_jobs('0', '{succeeded}', max_jobs => 100) $$),
+    ('look whether few run', 0, 0, null, $$ procrastinate_few_jobs(null, null, '{doing}') $$),
+    ('look whether few failed', 300, 0, null, $$ procrastinate_few_jobs(null, null, '{failed}') $$),
+    ('look whether a task has few', 300, 0, null, $$ procrastinate_few_jobs('ended', null, '{succeeded}') $$),
+
     ('tick', 0, 0, null, $$ procrastinate_tick() $$),
     ('promote 100 jobs', 0, 1, $$ pg_temp.become_due(100) $$, $$ procrastinate_tick() $$),
     ('rescue 100 jobs', 0, 1, $$ pg_temp.lose('silent', 100) $$, $$ procrastinate_tick() $$),
