@@ -14,6 +14,33 @@ import (
 	"github.com/procrastinate-pg/procrastinate/worker"
 )
 
+// installed is the environment of a program that finds a schema of its own, and a connection to look into it.
+func installed(t *testing.T) (environ []string, conn *pgx.Conn) {
+	t.Helper()
+	schema := testdb.Installed(t)
+	return append(os.Environ(), "PROCRASTINATE_SCHEMA="+schema), testdb.Connect(t, schema)
+}
+
+func query(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
+	t.Helper()
+	rows, err := conn.Query(t.Context(), sql, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(lines, "; ")
+}
+
+func execute(t *testing.T, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestMigrateThenWork(t *testing.T) {
 	schema := testdb.Schema(t, "test_")
 	conn := testdb.Connect(t, "")
@@ -25,9 +52,12 @@ func TestMigrateThenWork(t *testing.T) {
 	}{
 		{[]string{"worker", "--handler", "x=exec:true", "--one-shot"}, 1, ""},
 		{[]string{"migrate", "--status"}, 1, "functions  missing\n"},
+		{[]string{"migrate", "--status", "--json"}, 1, `"current":false,"extension":null,"functions":null,"migrations":0,"schema":"` + schema + `"}`},
 		{[]string{"migrate"}, 0, "installed functions "},
+		{[]string{"migrate", "--json"}, 0, `{"created_schema":false,"functions":false,"migrations":[],"version":"` + worker.Version + `"}` + "\n"},
 		{[]string{"migrate"}, 0, "nothing to do\n"},
 		{[]string{"migrate", "--status"}, 0, ", current\n"},
+		{[]string{"migrate", "--status", "--json"}, 0, `"current":true,"extension":null,"functions":"` + worker.Version + `"`},
 	}
 	for _, step := range steps {
 		code, out, errs := runCommand(t, environ, step.args...)
@@ -69,5 +99,22 @@ func TestMigrateThenWork(t *testing.T) {
 	want := `sum succeeded {"got": {"a": 3, "b": 5}}; bad failed exit status 65: broken; slow failed timed out after 1s: exit status 1: half done; other todo`
 	if err != nil || strings.Join(got, "; ") != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+func TestTabOffersNames(t *testing.T) {
+	environ, conn := installed(t)
+	execute(t, conn, `
+		select procrastinate_defer('send', queue => 'mail');
+		select procrastinate_define_task('sum');
+		select procrastinate_define_task('*');
+		select procrastinate_pause_queue('mails');`)
+	for args, want := range map[string]string{
+		"worker --queue mails": "mails\n:4\n",
+	} {
+		code, out, _ := runCommand(t, environ, append([]string{"__complete"}, strings.Fields(args)...)...)
+		if code != 0 || out != want {
+			t.Errorf("%s: got %d, %q; want %q", args, code, out, want)
+		}
 	}
 }

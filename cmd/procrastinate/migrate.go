@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,13 +15,19 @@ import (
 	"github.com/procrastinate-pg/procrastinate/worker/migrate"
 )
 
+// errNotCurrent ends migrate --status, which has said already what is missing.
+var errNotCurrent = fmt.Errorf("%w: not current", errSaid)
+
 func migrateCommand(options *options) *cobra.Command {
 	var status, script bool
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Install the tables and functions, or bring them up to date",
-		Long: "Install the tables and functions, or bring them up to date.\n\n" +
-			"Needs a direct connection, not one through a transaction pooler. Safe to run twice, also at once.",
+		Long: "Install the tables and functions in a database, or bring them up to date. Safe to run twice, also at once.\n" +
+			"Needs a direct connection, not one through a transaction pooler, and a role that may create tables.",
+		Example: "  procrastinate migrate --database-url postgres://app@localhost/app\n" +
+			"  procrastinate migrate --status\n" +
+			"  procrastinate migrate --print > install.sql && psql -1 -v ON_ERROR_STOP=1 -f install.sql",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if status && script {
@@ -34,18 +41,21 @@ func migrateCommand(options *options) *cobra.Command {
 			}
 			return withConn(cmd.Context(), options, func(ctx context.Context, conn *pgx.Conn) error {
 				if status {
-					return printStatus(ctx, conn, options.schema, cmd.OutOrStdout())
+					return printStatus(ctx, conn, options, cmd.OutOrStdout())
 				}
-				return migrateUp(ctx, conn, options.schema, cmd.OutOrStdout())
+				return migrateUp(ctx, conn, options, cmd.OutOrStdout())
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&status, "status", false, "print what is installed and change nothing; exit 1 if it is not current")
-	cmd.Flags().BoolVar(&script, "print", false, "print one SQL file that installs the same, for psql -1 -v ON_ERROR_STOP=1 -f FILE; needs no database")
+	cmd.Flags().BoolVar(&script, "print", false, "print SQL that installs the same; needs no database")
 	return cmd
 }
 
 func printScript(options *options, out io.Writer) error {
+	if options.json {
+		return usageError{errors.New("--print prints SQL, not JSON")}
+	}
 	script, err := migrate.Script(options.schema)
 	if err != nil {
 		return err
@@ -70,14 +80,20 @@ func withConn(ctx context.Context, options *options, do func(context.Context, *p
 	return do(ctx, conn)
 }
 
-func migrateUp(ctx context.Context, conn *pgx.Conn, schema string, out io.Writer) error {
-	report, err := migrate.Up(ctx, conn, schema)
+func migrateUp(ctx context.Context, conn *pgx.Conn, options *options, out io.Writer) error {
+	report, err := migrate.Up(ctx, conn, options.schema)
 	if err != nil {
 		return err
 	}
+	if options.json {
+		return printJSON(out, map[string]any{
+			"created_schema": report.CreatedSchema, "migrations": append([]string{}, report.Migrations...),
+			"functions": report.Functions, "version": worker.Version,
+		})
+	}
 	var lines strings.Builder
 	if report.CreatedSchema {
-		fmt.Fprintf(&lines, "created schema %s\n", schema)
+		fmt.Fprintf(&lines, "created schema %s\n", options.schema)
 	}
 	for _, name := range report.Migrations {
 		fmt.Fprintf(&lines, "migrated %s\n", name)
@@ -92,14 +108,27 @@ func migrateUp(ctx context.Context, conn *pgx.Conn, schema string, out io.Writer
 	return err
 }
 
-func printStatus(ctx context.Context, conn *pgx.Conn, schema string, out io.Writer) error {
+func printStatus(ctx context.Context, conn *pgx.Conn, options *options, out io.Writer) error {
 	status, err := migrate.Look(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if schema == "" {
-		schema = status.Schema
+	schema := cmp.Or(options.schema, status.Schema)
+	if options.json {
+		err = printJSON(out, map[string]any{
+			"schema": schema, "migrations": status.Installed, "available": status.Available, "extension": orNull(status.Extension),
+			"functions": orNull(status.Version), "current": status.Current(),
+		})
+	} else {
+		_, err = io.WriteString(out, statusText(schema, status))
 	}
+	if err == nil && !status.Current() {
+		err = errNotCurrent
+	}
+	return err
+}
+
+func statusText(schema string, status migrate.Status) string {
 	tables := fmt.Sprintf("migrations %d of %d", status.Installed, status.Available)
 	if status.Extension != "" {
 		tables = "extension  " + status.Extension
@@ -113,9 +142,13 @@ func printStatus(ctx context.Context, conn *pgx.Conn, schema string, out io.Writ
 	case status.Version != "":
 		functions = status.Version + ", not current"
 	}
-	_, err = fmt.Fprintf(out, "schema     %s\n%s\nfunctions  %s\n", schema, tables, functions)
-	if err == nil && !status.Current() {
-		err = errNotCurrent
+	return fmt.Sprintf("schema     %s\n%s\nfunctions  %s\n", schema, tables, functions)
+}
+
+// orNull is JSON's null for nothing.
+func orNull(text string) any {
+	if text == "" {
+		return nil
 	}
-	return err
+	return text
 }

@@ -82,7 +82,7 @@ const applicationName = "procrastinate"
 func (o *options) connConfig() (*pgx.ConnConfig, error) {
 	config, err := pgx.ParseConfig(o.url())
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{withoutPassword(o.url(), err)}
 	}
 	o.prepare(config)
 	return config, nil
@@ -95,7 +95,7 @@ func (o *workerOptions) listens(pooler bool) (bool, *pgx.ConnConfig, error) {
 	}
 	config, err := pgx.ParseConfig(o.own.ListenURL)
 	if err != nil {
-		return false, nil, fmt.Errorf("--listen-url or %sLISTEN_URL: %w", prefix, err)
+		return false, nil, fmt.Errorf("--listen-url or %sLISTEN_URL: %w", prefix, withoutPassword(o.own.ListenURL, err))
 	}
 	nameConnection(config)
 	limitConnect(config)
@@ -108,7 +108,7 @@ const poolSize = 10
 func (o *options) poolConfig() (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(o.url())
 	if err != nil {
-		return nil, usageError{err}
+		return nil, usageError{withoutPassword(o.url(), err)}
 	}
 	o.prepare(config.ConnConfig)
 	if config.PingTimeout == 0 {
@@ -128,6 +128,15 @@ func (o *options) prepare(config *pgx.ConnConfig) {
 	if o.pooler {
 		config.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 	}
+}
+
+// withoutPassword: what does not parse as a URL may have its password anywhere, also in the part that is at fault.
+func withoutPassword(url string, err error) error {
+	if strings.Contains(url, "password") || strings.Contains(url, "@") {
+		return errors.New("cannot parse the database URL: want postgres://user:password@host:port/database, " +
+			"with %40 for a @ in the password and so on")
+	}
+	return err
 }
 
 func nameConnection(config *pgx.ConnConfig) {

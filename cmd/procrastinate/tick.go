@@ -10,9 +10,11 @@ func tickCommand(options *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "tick",
 		Short: "Turn the clockwork once: due jobs, dead workers",
-		Long: "Turn the clockwork once: jobs that became due, workers that died. Workers do so all the time; this is for cron, or\n" +
-			"for looking. Prints how long until something is due, at most a second. Harmless at any rate, also beside others.",
-		Args: noArgs,
+		Long: "Turn the clockwork once: jobs that became due may start, jobs of workers that died are taken back. Workers do\n" +
+			"so all the time; this is for cron where none runs, or for looking. Prints how long until something is due, at\n" +
+			"most a second. Harmless at any rate, also beside others.",
+		Example: "  procrastinate tick",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {
 				return db.showOne(ctx, cmd.OutOrStdout(), options, `select procrastinate_tick() as due_in`)

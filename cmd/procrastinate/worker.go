@@ -22,22 +22,18 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "worker",
 		Short: "Run jobs with the given handlers",
-		Long: "Run jobs with the given handlers.\n\n" +
-			"A handler is a task and what runs its jobs, as in --handler 'resize=exec:/usr/bin/resize --fast':\n\n" +
-			"  exec:PROGRAM ARG…  The program gets the job as JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS and so on in\n" +
-			"                     its environment; args over 64 kB come on stdin only. DATABASE_URL, PGPASSWORD and other secrets\n" +
-			"                     are not passed to it. Exit status 0 is done (stdout, if it is JSON, is the result), 75 asks for\n" +
-			"                     another attempt, 65 fails for good, any other is a failure.\n" +
-			"  https://HOST/PATH  The server, or an http: one, gets the job by POST as JSON, signed if there is a secret in\n" +
-			"                     --http-secret-file or PROCRASTINATE_HTTP_SECRET. 2xx is done (a JSON body is the result), 429\n" +
-			"                     and 503 with Retry-After put it off, other 4xx fail for good, 5xx is a failure.\n" +
-			"  sql:FUNCTION       FUNCTION(args jsonb) runs in the transaction that finishes the job, so that its effects happen\n" +
-			"                     exactly once. What it returns is the result. As many connections as handlers are made for it.\n\n" +
-			"How often a job is tried is for its max_attempts to say, or its task's: once by default.\n\n" +
-			"Every flag has a variable: --poll-interval is PROCRASTINATE_POLL_INTERVAL; --handler is PROCRASTINATE_HANDLERS, one\n" +
-			"a line; --queue is PROCRASTINATE_QUEUES; but --database-url is DATABASE_URL. The flag wins.\n\n" +
+		Long: "Run jobs. A handler is a task and what runs its jobs:\n" +
+			"  exec:PROGRAM ARG…  gets the job as JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS (to 64 kB) …, no\n" +
+			"                     secrets. Exit 0: done (stdout, if JSON, is the result), 75: again, 65: failed for good.\n" +
+			"  https://HOST/PATH  gets it by POST (http: too), signed with --http-secret-file or PROCRASTINATE_HTTP_SECRET.\n" +
+			"                     2xx: done (JSON body: result), 429, 503 with Retry-After: later, other 4xx: failed for good.\n" +
+			"  sql:FUNCTION       FUNCTION(args jsonb) in the transaction that finishes the job: its effects happen once.\n" +
+			"Any other end fails the attempt; max_attempts of the job or its task says how many there are: one by default.\n" +
+			"Every flag has a variable, PROCRASTINATE_POLL_INTERVAL and so on (but PROCRASTINATE_HANDLERS, one a line,\n" +
+			"PROCRASTINATE_QUEUES and DATABASE_URL). The flag wins.\n" +
 			"The first SIGTERM or SIGINT stops fetching and lets handlers finish, the second cancels them.",
-		Args: noArgs,
+		Example: "  procrastinate worker --handler 'resize=exec:/usr/bin/resize --fast' --queue images",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			mine.faults = errors.Join(mine.faults, checkPositive(cmd.Flags()))
 			return runWorker(cmd.Context(), options, mine, cmd.ErrOrStderr())

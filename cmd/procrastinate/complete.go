@@ -1,0 +1,38 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+)
+
+// Names for Tab, of those that begin with $1. Lanes know what was ever deferred, also by bench, and are few.
+const (
+	taskNames = `
+		select q.name
+		from (select t.task_name from procrastinate_tasks t where t.task_name <> '*' union select l.task_name from procrastinate_lanes l) q(name)
+		where starts_with(q.name, $1::text) and not starts_with(q.name, 'procrastinate-bench-') order by q.name limit 100`
+	queueNames = `
+		select q.name
+		from (select p.queue_name from procrastinate_queues p union select l.queue_name from procrastinate_lanes l) q(name)
+		where starts_with(q.name, $1::text) and not starts_with(q.name, 'procrastinate-bench-') order by q.name limit 100`
+)
+
+// complete offers names out of the database. Without one, or without the right to read them, it offers nothing: a
+// message would end up in the line that somebody is typing.
+func complete(options *options, sql string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, begin string) (names []string, _ cobra.ShellCompDirective) {
+		ctx, cancel := context.WithTimeout(cmd.Context(), 2*time.Second)
+		defer cancel()
+		_ = withDatabase(ctx, options, func(ctx context.Context, db *database) error {
+			rows, err := db.conn.Query(ctx, db.qualified(sql), begin)
+			if err == nil {
+				names, err = pgx.CollectRows(rows, pgx.RowTo[string])
+			}
+			return err
+		})
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
