@@ -45,6 +45,10 @@ func closeConn(ctx context.Context, conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx) // nothing is lost with it
+	select {
+	case <-conn.PgConn().CleanupDone(): // an interrupted statement was cancelled on the server too
+	case <-ctx.Done():
+	}
 }
 
 func (d *database) qualified(sql string) string {

@@ -4,9 +4,11 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -38,6 +40,17 @@ func execute(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func await(t *testing.T, happened func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); !happened(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatal("it never happened")
+		}
 	}
 }
 
@@ -100,6 +113,75 @@ func TestMigrateThenWork(t *testing.T) {
 	if err != nil || strings.Join(got, "; ") != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
+}
+
+func TestCheckAndRepair(t *testing.T) {
+	environ, conn := installed(t)
+	steps := []struct {
+		sql  string
+		args string
+		code int
+		out  string
+	}{
+		{`select procrastinate_defer('a')`, "check", 0, ""},
+		{"", "check --json", 0, "[]\n"},
+		{`delete from procrastinate_tokens`, "check", 1, "INVARIANT"},
+		{"", "check --json", 1, `[{"invariant":`},
+		{"", "repair", 0, "found   1\nrepair  "},
+		{"", "check", 0, ""},
+		{"", "repair --json", 0, `{"found":0,"left":0,"seconds":0`},
+		{`update procrastinate_jobs set worker_id = 5`, "repair", 1, "left    1\n"},
+		{`update procrastinate_jobs set worker_id = null`, "tick", 0, "due in  00:00:0"},
+		{"", "tick --json", 0, `{"due_in":"00:00:0`},
+	}
+	for _, step := range steps {
+		execute(t, conn, step.sql)
+		code, out, errs := runCommand(t, environ, strings.Fields(step.args)...)
+		if code != step.code || !strings.Contains(out, step.out) || step.out == "" && out != "" || errs != "" {
+			t.Errorf("%s: got %d, %q, %q; want %d, %q", step.args, code, out, errs, step.code, step.out)
+		}
+	}
+}
+
+func TestRepairWaitsNoLongerThanItMay(t *testing.T) {
+	environ, conn := installed(t)
+	execute(t, conn, `begin; lock table procrastinate_jobs in row exclusive mode`)
+	code, out, errs := runCommand(t, environ, "repair", "--lock-timeout", "1us")
+	if code != 1 || out != "" || !strings.Contains(errs, "repaired nothing") {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+}
+
+// TestBeProcrastinate is the program, for a test that needs it as a process.
+func TestBeProcrastinate(t *testing.T) {
+	args := os.Getenv("BE_PROCRASTINATE")
+	if args == "" {
+		t.Skip("nobody asks")
+	}
+	os.Args = strings.Fields(args)
+	main()
+}
+
+func TestAnInterruptedStatementEndsOnTheServer(t *testing.T) {
+	environ, conn := installed(t)
+	execute(t, conn, `begin; lock table procrastinate_jobs in row exclusive mode`)
+	program := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBeProcrastinate$")
+	program.Env = append(environ, "BE_PROCRASTINATE=procrastinate repair --lock-timeout 1h")
+	var errs strings.Builder
+	program.Stderr = &errs
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waiting := func() bool {
+		return query(t, conn, `select l.pid::text from pg_locks l where l.relation = 'procrastinate_jobs'::regclass and not l.granted`) != ""
+	}
+	await(t, waiting)
+	_ = program.Process.Signal(os.Interrupt)
+	_ = program.Wait()
+	if code := program.ProcessState.ExitCode(); code != 1 || errs.String() != "procrastinate: interrupted\n" {
+		t.Errorf("got %d, %q; want 1", code, errs.String())
+	}
+	await(t, func() bool { return !waiting() })
 }
 
 func TestTabOffersNames(t *testing.T) {

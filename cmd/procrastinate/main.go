@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
 
 func main() {
-	os.Exit(exitCode(run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second one ends the process, save in a command that handles it itself
+	os.Exit(exitCode(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)))
 }
 
 // usageError is wrong use: the same command would fail on any machine.
@@ -42,7 +46,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	root := newRoot(environ, stdout, stderr)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !errors.Is(err, errSaid) {
+	switch {
+	case err == nil || errors.Is(err, errSaid):
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "procrastinate: interrupted")
+	default:
 		fmt.Fprintf(stderr, "procrastinate: %v\n", err)
 	}
 	return err
@@ -78,6 +86,9 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		}},
 		{"Look", []*cobra.Command{
 			checkCommand(options),
+		}},
+		{"Act", []*cobra.Command{
+			repairCommand(options),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title + ":"})

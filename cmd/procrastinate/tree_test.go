@@ -89,6 +89,7 @@ func TestWrongUseOfTheTree(t *testing.T) {
 		{"version now", `"now"`},
 		{"check now", `"now"`},
 		{"tick now", `"now"`},
+		{"repair now", `"now"`},
 	}
 	for _, test := range tests {
 		code, out, errs := runCommand(t, nil, strings.Fields(test.args)...)
