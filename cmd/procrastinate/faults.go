@@ -18,7 +18,7 @@ const prefix = "PROCRASTINATE_"
 // invalid names the flag or variable and its value. What is wanted goes by the type, as pflag and env name it.
 func invalid(name, value, kind string) error {
 	wanted := map[string]string{
-		"int": ": want a whole number above 0", "bool": ": want true or false",
+		"int": ": want a whole number above 0", "int32": ": want a whole number", "bool": ": want true or false",
 		"duration": ": want a span above 0, as in 30s", "time.Duration": ": want a span above 0, as in 30s",
 	}[kind]
 	return fmt.Errorf("invalid value %q for %s%s", value, name, wanted)

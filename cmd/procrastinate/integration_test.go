@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,6 +41,35 @@ func query(t *testing.T, conn *pgx.Conn, sql string, args ...any) string {
 func execute(t *testing.T, conn *pgx.Conn, sql string) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// started runs the program beside the test.
+func started(ctx context.Context, environ []string, args ...string) <-chan string {
+	ended := make(chan string, 1)
+	go func() {
+		var out, errs strings.Builder
+		err := run(ctx, args, environ, &out, &errs)
+		ended <- fmt.Sprintf("%d, %q, %q", exitCode(err), out.String(), errs.String())
+	}()
+	return ended
+}
+
+// notifyInserts tells the connection of each statement that inserts jobs.
+func notifyInserts(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	execute(t, conn, `
+		create function told() returns trigger language plpgsql as $$ begin perform pg_notify(tg_table_schema, ''); return null; end $$;
+		create trigger told after insert on procrastinate_jobs execute function told();`)
+	execute(t, conn, "listen "+query(t, conn, `select current_schema()::text`))
+}
+
+func awaitInsert(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := conn.WaitForNotification(ctx); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -192,7 +223,11 @@ func TestTabOffersNames(t *testing.T) {
 		select procrastinate_define_task('*');
 		select procrastinate_pause_queue('mails');`)
 	for args, want := range map[string]string{
-		"worker --queue mails": "mails\n:4\n",
+		"defer s":                "send\nsum\n:4\n",
+		"defer se":               "send\n:4\n",
+		"defer x --queue m":      "mail\nmails\n:4\n",
+		"worker --queue mails":   "mails\n:4\n",
+		"defer send --queue=mai": "mail\nmails\n:4\n",
 	} {
 		code, out, _ := runCommand(t, environ, append([]string{"__complete"}, strings.Fields(args)...)...)
 		if code != 0 || out != want {

@@ -60,10 +60,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	options := readEnv(environ)
 	root := &cobra.Command{
-		Use:           "procrastinate",
-		Short:         "A task queue inside PostgreSQL",
-		Long:          "A task queue inside PostgreSQL. Exit status: 0 done, 1 the work failed, 2 wrong use.",
-		Example:       "  procrastinate migrate && procrastinate worker --handler greet=exec:/usr/local/bin/greet",
+		Use:   "procrastinate",
+		Short: "A task queue inside PostgreSQL",
+		Long:  "A task queue inside PostgreSQL. Exit status: 0 done, 1 the work failed, 2 wrong use.",
+		Example: "  procrastinate migrate && procrastinate defer greet name=you\n" +
+			"  procrastinate worker --handler greet=exec:/usr/local/bin/greet",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -82,7 +83,7 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			migrateCommand(options), versionCommand(options),
 		}},
 		{"Work", []*cobra.Command{
-			workerCommand(options, readWorkerEnv(environ)), tickCommand(options),
+			deferCommand(options), workerCommand(options, readWorkerEnv(environ)), tickCommand(options),
 		}},
 		{"Look", []*cobra.Command{
 			checkCommand(options),

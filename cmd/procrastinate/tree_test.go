@@ -118,8 +118,12 @@ func TestEveryShellHasItsCompletion(t *testing.T) {
 func TestTabSaysNothingWrong(t *testing.T) {
 	environ := []string{"DATABASE_URL=postgres://x@127.0.0.1:1/x?connect_timeout=1"}
 	for args, want := range map[string]string{
-		"__complete worker --queue ma": ":4\n",
-		"__complete tick x":            ":4\n",
+		"__complete defer se":                       ":4\n",
+		"__complete defer x --queue ma":             ":4\n",
+		"__complete worker --queue ma":              ":4\n",
+		"__complete tick x":                         ":4\n",
+		"__complete defer x --on-conflict s":        "error\nskip\nreplace\nupdate\n:4\n",
+		"__complete --database-url nonsense defer ": ":4\n",
 	} {
 		words := strings.Fields(args)
 		if strings.HasSuffix(args, " ") {
