@@ -83,7 +83,7 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			migrateCommand(options), versionCommand(options),
 		}},
 		{"Work", []*cobra.Command{
-			deferCommand(options), workerCommand(options, readWorkerEnv(environ)), tickCommand(options),
+			deferCommand(options), workerCommand(options, readWorkerEnv(environ)), tickCommand(options), benchCommand(options),
 		}},
 		{"Look", []*cobra.Command{
 			checkCommand(options),

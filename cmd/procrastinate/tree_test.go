@@ -90,6 +90,7 @@ func TestWrongUseOfTheTree(t *testing.T) {
 		{"check now", `"now"`},
 		{"tick now", `"now"`},
 		{"repair now", `"now"`},
+		{"bench now", `"now"`},
 	}
 	for _, test := range tests {
 		code, out, errs := runCommand(t, nil, strings.Fields(test.args)...)
