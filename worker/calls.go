@@ -121,7 +121,8 @@ func (s *shift) ask(ctx context.Context, c *hotCall) (err error) {
 	switch {
 	case !c.fetching:
 		c.name = "finish"
-		c.outcomes, err = s.queue.finish(ctx, c.worker, ids, results)
+		batch := neverOne(c.batch)
+		c.outcomes, err = s.queue.finish(ctx, c.worker, idsOf(batch), resultsOf(batch))
 	case len(c.batch) == 0:
 		c.name = "fetch"
 		if s.config.OneShot {
@@ -238,7 +239,8 @@ func (s *shift) callSide(ctx context.Context) {
 	if len(batch) == 0 {
 		return
 	}
-	failures, ids := failuresOf(batch), idsOf(batch)
+	asked := neverOne(batch)
+	failures, ids := failuresOf(asked), idsOf(asked)
 	s.call(ctx, &s.side, callTimeout, func(ctx context.Context) (func(error), error) {
 		var outcomes []outcome
 		var err error
@@ -279,6 +281,15 @@ func takeBatch(list *[]*held) []*held {
 	batch := (*list)[:n:n]
 	if *list = (*list)[n:]; len(*list) == 0 {
 		*list = nil
+	}
+	return batch
+}
+
+// neverOne names a job twice that would be alone in its call. The database waits for the row of one job alone, and all that comes
+// later would wait with it; of several it says that the row is busy.
+func neverOne(batch []*held) []*held {
+	if len(batch) == 1 {
+		return []*held{batch[0], batch[0]}
 	}
 	return batch
 }

@@ -93,6 +93,9 @@ func (f *fake) fetch(_ context.Context, _ int64, limit, _ int) (jobs []*Job, err
 // end ends the held ones among the ids; again puts them back to todo.
 func (f *fake) end(name string, ids []int64, how func(i int) string, again bool) (outcomes []outcome) {
 	for i, id := range ids {
+		if slices.Contains(ids[:i], id) {
+			continue // named twice so as not to be waited for
+		}
 		what := f.unended(name, id, len(ids) == 1)
 		if what == "" && f.held[id] == nil {
 			what = outcomeLost

@@ -392,6 +392,44 @@ func TestBusyRowDelaysOnlyItsOwnJob(t *testing.T) {
 	s.wantHealthy()
 }
 
+// With the first failed one's row held, a call for it alone would wait, and all that fail later with it.
+func TestBusyRowOfAFailedJobDelaysNoOther(t *testing.T) {
+	s := newSite(t)
+	held := make(chan struct{})
+	s.run(worker.Config{}, map[string]worker.Handler{
+		"held": func(context.Context, *worker.Job) (any, error) {
+			<-held
+			return nil, errors.New("boom")
+		},
+		"other": func(context.Context, *worker.Job) (any, error) { return nil, errors.New("no good") },
+	})
+	id := s.deferJob("held", "")
+	s.waitRow(id, "doing 0")
+	tx, err := s.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	if _, err := tx.Exec(t.Context(), `select from procrastinate_jobs j where j.id = $1 for update`, id); err != nil {
+		t.Fatal(err)
+	}
+	close(held)
+	waits := func() bool {
+		return s.query(`select count(*) from pg_stat_activity a where a.application_name = $1 and a.wait_event_type = 'Lock'`, s.schema) == "1"
+	}
+	if !eventually(waits) {
+		t.Error("no call waits for the row")
+	}
+	for range 3 {
+		s.waitRow(s.deferJob("other", ""), "failed 1 no good")
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.waitRow(id, "failed 1 boom")
+	s.wantHealthy()
+}
+
 func TestWorkerWithoutSchemaSaysWhatToRun(t *testing.T) {
 	pool, err := pgxpool.NewWithConfig(t.Context(), poolConfig(t))
 	if err != nil {

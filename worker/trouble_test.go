@@ -111,6 +111,45 @@ func TestBusyRowIsFinishedAloneWhileOthersGoOn(t *testing.T) {
 	})
 }
 
+// A call for one job alone would wait for its row, and keep all that end later from being told.
+func TestBusyRowOfTheOnlyOneHoldsUpNoneThatEndLater(t *testing.T) {
+	for want, stop := range map[string]bool{"fail boom": false, "finish": true} {
+		db := newFake(jobs(3)...)
+		free := newGate()
+		db.unended = func(_ string, id int64, alone bool) string {
+			if id == 1 && !alone {
+				return outcomeBusy
+			}
+			return ""
+		}
+		db.before = func(_ string, ids []int64) error {
+			if slices.Equal(ids, []int64{1}) {
+				free.pass() // as the call waits for the row
+			}
+			return nil
+		}
+		run := func(_ context.Context, j *Job) (any, error) {
+			<-time.After(time.Duration(j.ID) * time.Second)
+			if stop {
+				return nil, nil
+			}
+			return nil, errors.New("boom")
+		}
+		try(t, db, Config{}, run, func(tr *trial) {
+			synctest.Wait()
+			if stop { // for a worker that does not stop fetches in the same call, which never waits
+				tr.post(tr.beginStop)
+			}
+			<-time.After(3 * time.Second)
+			synctest.Wait()
+			wantEnds(t, db, map[int64]string{1: "", 2: want, 3: want})
+			free.open()
+			synctest.Wait()
+			wantEnds(t, db, map[int64]string{1: want})
+		})
+	}
+}
+
 func TestBadDataCostsOnlyTheOffenderItsResult(t *testing.T) {
 	db := newFake(jobs(4)...)
 	run := func(_ context.Context, j *Job) (any, error) { return j.ID, nil }
