@@ -203,10 +203,14 @@ func (s *shift) ahead() int {
 	return min(quick, max(s.config.Concurrency, maxAhead))
 }
 
-// room is how many jobs a fetch may bring, and free how many of them would start at once.
+// room is how many jobs a fetch may bring, and free how many of them would start at once. What ended and waits for a call to tell
+// it, beside that of the next, takes room of those fetched ahead: handlers may end jobs quicker than the calls are.
 func (s *shift) room() (room, free int) {
 	taken := s.active + len(s.ready)
-	return max(s.config.Concurrency+s.ahead()-taken, 0), max(s.config.Concurrency-taken, 0)
+	untold := len(s.held) - taken - len(s.done)
+	free = s.config.Concurrency - taken
+	room = min(free+s.ahead(), free+max(s.config.Concurrency, maxAhead)-untold)
+	return max(room, 0), max(free, 0)
 }
 
 // well says whether there is so much to start that what is done may wait a moment for more: that makes fewer calls.
