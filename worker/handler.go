@@ -80,7 +80,7 @@ var errGoexit = errors.New("handler ended its goroutine")
 func call(ctx context.Context, handler Handler, job *Job) (result *string, change string, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			result, err = nil, fmt.Errorf("panic: %v\n\n%s", cause, debug.Stack())
+			result, err = nil, panicError(cause)
 		}
 	}()
 	value, err := handler(ctx, job)
@@ -89,6 +89,9 @@ func call(ctx context.Context, handler Handler, job *Job) (result *string, chang
 	}
 	return encodeResult(value)
 }
+
+// panicError is the failure for a panic that is being recovered from.
+func panicError(cause any) error { return fmt.Errorf("panic: %v\n\n%s", cause, debug.Stack()) }
 
 // maxResultBytes bounds a result: a database that keeps many larger ones is none to be looked at.
 const maxResultBytes = 8 << 20

@@ -32,6 +32,25 @@ func TestTypedReadsArgs(t *testing.T) {
 	}
 }
 
+// asNil is what a handler returns that declares a pointer to its own error and returns it as it is.
+type asNil struct{ text string }
+
+func (e *asNil) Error() string { return e.text }
+
+func TestAnErrorThatPanicsIsAFailure(t *testing.T) {
+	run := func(context.Context, *Job) (any, error) {
+		var err *asNil
+		return nil, err
+	}
+	db := newFake(job(1))
+	try(t, db, Config{}, run, func(*trial) {
+		synctest.Wait()
+		if got := db.endOf(1); !strings.HasPrefix(got, "fail panic: runtime error: ") || !strings.Contains(got, "(*asNil).Error") {
+			t.Errorf("ended as %q, want the panic and its stack", got)
+		}
+	})
+}
+
 func TestSettle(t *testing.T) {
 	boom := errors.New("boom")
 	j := job(1)

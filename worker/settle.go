@@ -43,12 +43,22 @@ func (k kind) String() string {
 
 // settle decides how a job shall leave the worker after its handler returned. cause is nil unless the handler's context had ended.
 func settle(cause error, a *attempt, result *string, err error) ending {
-	end := settled(cause, a.job, result, err)
+	end := settledSafely(cause, a.job, result, err)
 	if end.inTx = a.finishedInTx.Load(); end.inTx && err == nil {
 		// Only the database knows whether it was committed. To fail the job does nothing if it was.
 		end.kind, end.text = finished, errNotCommitted.Error()
 	}
 	return end
+}
+
+// settledSafely makes a failure of an error that panics when it is looked at, as a nil pointer in an error often does.
+func settledSafely(cause error, job *Job, result *string, err error) (end ending) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			end = ending{kind: failed, text: errorText(panicError(panicked))}
+		}
+	}()
+	return settled(cause, job, result, err)
 }
 
 // settled decides what the handler's return means. Only its success outweighs the reason it was cancelled for: work
