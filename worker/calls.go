@@ -225,20 +225,21 @@ func (s *shift) callKeep(ctx context.Context) {
 	})
 }
 
-// callSide fails or gives back in batches, one call at a time.
+// callSide fails or gives back in batches, one call at a time. They take turns, for under load there is always more of either.
 func (s *shift) callSide(ctx context.Context) {
 	if !s.side.free(s.now, 1) || s.inDoubt() {
 		return
 	}
 	worker := s.worker
 	list, name := &s.failed, "fail"
-	if len(s.failed) == 0 {
+	if len(s.failed) == 0 || s.backNext && len(s.back) > 0 {
 		list, name = &s.back, "return"
 	}
 	batch := takeBatch(list)
 	if len(batch) == 0 {
 		return
 	}
+	s.backNext = name == "fail"
 	asked := neverOne(batch)
 	failures, ids := failuresOf(asked), idsOf(asked)
 	s.call(ctx, &s.side, callTimeout, func(ctx context.Context) (func(error), error) {

@@ -60,6 +60,7 @@ type shift struct {
 
 	hot, side, solo lane
 	fetching        bool // a fetch or an exchange is under way
+	backNext        bool // the side lane failed jobs last
 	doubts          int  // jobs that may be todo again, for the answer to their end never came
 	unsure          bool // an answer never arrived: keep_jobs must come before the next fetch
 

@@ -150,6 +150,27 @@ func TestBusyRowOfTheOnlyOneHoldsUpNoneThatEndLater(t *testing.T) {
 	}
 }
 
+func TestJobsAreGivenBackThoughOthersFailAllTheTime(t *testing.T) {
+	const concurrency = 10
+	db := newFake(jobs(3000)...)
+	db.latency = time.Millisecond
+	run := func(_ context.Context, j *Job) (any, error) {
+		<-time.After(time.Duration(j.ID%7+1) * 100 * time.Microsecond) // some fail while a call is under way
+		return nil, errors.New("boom")
+	}
+	try(t, db, Config{Concurrency: concurrency}, run, func(tr *trial) {
+		count := make(chan int, 1)
+		for returned := 0; returned == 0; returned = <-count {
+			<-time.After(time.Millisecond)
+			tr.post(func() { count <- tr.returnReady(func(*held) bool { return true }) })
+		}
+		<-time.After(10 * time.Millisecond)
+		if calls := db.timesOf(tr.start, "return"); len(calls) == 0 {
+			t.Error("nothing was given back")
+		}
+	})
+}
+
 func TestBadDataCostsOnlyTheOffenderItsResult(t *testing.T) {
 	db := newFake(jobs(4)...)
 	run := func(_ context.Context, j *Job) (any, error) { return j.ID, nil }
