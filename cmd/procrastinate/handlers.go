@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	nethttp "net/http"
 	"net/url"
 	"os"
@@ -12,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/procrastinate-pg/procrastinate/worker"
@@ -100,6 +100,17 @@ func parseHandlers(lines []string, execOptions exec.Options, httpOptions http.Op
 	return h, errors.Join(faults...)
 }
 
+// missing names the tasks that have a concurrency and no handler.
+func (h *handlers) missing(concurrency map[string]int) error {
+	var faults []error
+	for _, task := range slices.Sorted(maps.Keys(concurrency)) {
+		if h.byTask[task] == nil {
+			faults = append(faults, fmt.Errorf("task %q has a concurrency and no handler", task))
+		}
+	}
+	return errors.Join(faults...)
+}
+
 func (h *handlers) parse(line string, execOptions exec.Options, httpOptions http.Options) (task string, handler worker.Handler, err error) {
 	task, spec, ok := strings.Cut(line, "=")
 	if task = strings.TrimSpace(task); !ok || task == "" {
@@ -135,37 +146,17 @@ func withoutURL(line string) string {
 	return before + ":…"
 }
 
-// connect makes the pool of the functions, and finds out whether they can be called. While the database is away it waits, as
-// the worker does, save for a one-shot one. The returned function closes the pool.
-func (h *handlers) connect(ctx context.Context, config *pgxpool.Config, worker worker.Config) (closePool func(), err error) {
+// connect makes the pool of the functions, and finds out whether they can be called. The returned function closes the pool.
+func (h *handlers) connect(ctx context.Context, config *pgxpool.Config, concurrency int) (closePool func(), err error) {
 	if len(h.functions) == 0 {
 		return func() {}, nil
 	}
-	if h.pool.Pool, err = sql.NewPool(ctx, config, worker.Concurrency); err != nil {
+	if h.pool.Pool, err = sql.NewPool(ctx, config, concurrency); err != nil {
 		return nil, fmt.Errorf("open pool: %w", err)
 	}
-	const longest = 10 * time.Second
-	for wait := longest / 16; ; wait = min(2*wait, longest) {
-		err := sql.Check(ctx, h.pool, h.functions...)
-		if err == nil || ctx.Err() != nil {
-			return h.pool.Close, nil // the worker notices the end of the context too
-		}
-		if worker.OneShot || !isAway(err) {
-			h.pool.Close()
-			return nil, err
-		}
-		worker.Logger.WarnContext(ctx, "database call failed", "call", "check", "err", err, "retry_in", wait)
-		select {
-		case <-ctx.Done():
-		case <-time.After(wait):
-		}
+	if err := sql.Check(ctx, h.pool, h.functions...); err != nil {
+		h.pool.Close()
+		return nil, err
 	}
-}
-
-// isAway: nobody answered, or a server that is starting, stopping or full.
-func isAway(err error) bool {
-	if pgErr := new(pgconn.PgError); errors.As(err, &pgErr) {
-		return strings.HasPrefix(pgErr.Code, "57P") || strings.HasPrefix(pgErr.Code, "53")
-	}
-	return !errors.Is(err, sql.ErrFunction)
+	return h.pool.Close, nil
 }

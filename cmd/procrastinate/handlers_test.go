@@ -106,3 +106,14 @@ func TestSecretsAndProxyReachTheServer(t *testing.T) {
 		})
 	}
 }
+
+func TestHandlersOfAFileComeBesideThoseOfFlags(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "handlers")
+	if err := os.WriteFile(file, []byte("# ours\n\nb=exec:sh\n  c=exec:sh -c 'x # y'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ownOptions{Handlers: []string{"a=exec:sh"}, HandlerFile: file}.handlers()
+	if want := []string{"a=exec:sh", "b=exec:sh", "c=exec:sh -c 'x # y'"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}

@@ -118,6 +118,15 @@ func TestWrongUse(t *testing.T) {
 		},
 		{"migrating through a pooler", []string{"PROCRASTINATE_POOLER=true"}, []string{"migrate", "--status"}, []string{"direct connection", "--pooler=false"}},
 		{"a pooler that is not a truth", []string{"PROCRASTINATE_POOLER=perhaps"}, []string{"migrate"}, []string{`"perhaps" for PROCRASTINATE_POOLER: want true or false`}},
+		{
+			"a concurrency that is none, or of no task here", []string{"PROCRASTINATE_TASK_CONCURRENCY=a=many"},
+			[]string{"worker", "--handler", "x=exec:sh", "--task-concurrency", "y=2,x=0"},
+			[]string{`"a=many" for PROCRASTINATE_TASK_CONCURRENCY`, `task "y" has a concurrency and no handler`, `concurrency 0 of task "x"`},
+		},
+		{
+			"a handler file that is not there", []string{"PROCRASTINATE_HANDLER_FILE=/nowhere/handlers"}, []string{"worker"},
+			[]string{"read handlers: open /nowhere/handlers", "no handler"},
+		},
 		{"database url", nil, []string{"migrate", "--database-url", "postgres://host:port/"}, []string{"cannot parse"}},
 	}
 	for _, test := range tests {

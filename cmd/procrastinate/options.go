@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,11 +36,12 @@ type workerOptions struct {
 }
 
 type ownOptions struct {
-	Handlers  []string `env:"HANDLERS" envSeparator:"\n"`
-	Listen    bool     `env:"LISTEN"`
-	ListenURL string   `env:"LISTEN_URL"`
-	LogFormat string   `env:"LOG_FORMAT"`
-	LogLevel  string   `env:"LOG_LEVEL"`
+	Handlers    []string `env:"HANDLERS" envSeparator:"\n"`
+	HandlerFile string   `env:"HANDLER_FILE"`
+	Listen      bool     `env:"LISTEN"`
+	ListenURL   string   `env:"LISTEN_URL"`
+	LogFormat   string   `env:"LOG_FORMAT"`
+	LogLevel    string   `env:"LOG_LEVEL"`
 }
 
 // readEnv leaves what is wrong to faults: printing the help or the version does not need it.
@@ -67,6 +70,24 @@ func readWorkerEnv(environ []string) *workerOptions {
 		options.config.Queues = []string{""} // env takes it for not given
 	}
 	return options
+}
+
+// handlers are those of the flags or the variable, and those of the file.
+func (o ownOptions) handlers() ([]string, error) {
+	if o.HandlerFile == "" {
+		return o.Handlers, nil
+	}
+	content, err := os.ReadFile(o.HandlerFile)
+	if err != nil {
+		return o.Handlers, fmt.Errorf("read handlers: %w", err)
+	}
+	lines := slices.Clone(o.Handlers)
+	for line := range strings.Lines(string(content)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
 }
 
 // url is the flag's, else the environment's; empty leaves it to PGHOST and the like.

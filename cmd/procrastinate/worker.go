@@ -26,12 +26,11 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 			"  exec:PROGRAM ARG…  gets the job as JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS (to 64 kB) …, no\n" +
 			"                     secrets. Exit 0: done (stdout, if JSON, is the result), 75: again, 65: failed for good.\n" +
 			"  https://HOST/PATH  gets it by POST (http: too), signed with --http-secret-file or PROCRASTINATE_HTTP_SECRET.\n" +
-			"                     2xx: done (JSON body: result), 429, 503 with Retry-After: later, other 4xx: failed for good.\n" +
+			"                     2xx: done (JSON body: result), 429, 503 + Retry-After: later, other 4xx: failed for good.\n" +
 			"  sql:FUNCTION       FUNCTION(args jsonb) in the transaction that finishes the job: its effects happen once.\n" +
 			"Any other end fails the attempt; max_attempts of the job or its task says how many there are: one by default.\n" +
-			"Every flag has a variable, PROCRASTINATE_POLL_INTERVAL and so on (but PROCRASTINATE_HANDLERS, one a line,\n" +
-			"PROCRASTINATE_QUEUES and DATABASE_URL). The flag wins.\n" +
-			"The first SIGTERM or SIGINT stops fetching and lets handlers finish, the second cancels them.",
+			"The first SIGTERM or SIGINT lets handlers finish, the second cancels them. Every flag has a variable, which it\n" +
+			"overrides: PROCRASTINATE_POLL_INTERVAL and so on, _QUEUES (a,b) and _HANDLERS (one a line).",
 		Example: "  procrastinate worker --handler 'resize=exec:/usr/bin/resize --fast' --queue images",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,8 +42,10 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	flags := cmd.Flags()
 	flags.Var(&queueFlag{names: &config.Queues}, "queue", "queues to fetch from, repeatable (default: all)")
 	flags.StringArrayVar(&own.Handlers, "handler", own.Handlers, "task=exec:…, task=https://… or task=sql:…, repeatable")
+	flags.StringVar(&own.HandlerFile, "handler-file", own.HandlerFile, "file with handlers, one a line as for --handler; # begins a comment")
 	flags.StringVar(&mine.http.SecretFile, "http-secret-file", mine.http.SecretFile, "file with secrets that sign HTTP requests, one a line")
 	flags.IntVar(&config.Concurrency, "concurrency", config.Concurrency, "how many handlers run at once")
+	flags.StringToIntVar(&config.TaskConcurrency, "task-concurrency", config.TaskConcurrency, "task=number: as many at once, beside --concurrency")
 	flags.IntVar(&config.MaxPerLock, "max-per-lock", config.MaxPerLock, "how many jobs of one lock to fetch at once (default 1)")
 	flags.DurationVar(&config.PollInterval, "poll-interval", config.PollInterval, "how long to sleep when no notification comes (default 5s)")
 	flags.BoolVar(&own.Listen, "listen", own.Listen, "wait for notifications on a connection of its own")
@@ -68,14 +69,24 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	config.Queues = queues
 	logger, logErr := newLogger(stderr, mine.own.LogFormat, mine.own.LogLevel)
 	config.Logger = logger
-	httpOptions, httpErr := mine.http.options(config.Concurrency, logger)
-	handlers, handlersErr := parseHandlers(mine.own.Handlers, exec.Options{Environ: mine.environ, Logger: logger}, httpOptions)
-	if err := joinUsage(options.faults, mine.faults, listenErr, queuesErr, logErr, httpErr, handlersErr, config.Validate()); err != nil {
+	concurrency := config.Concurrency
+	for _, more := range config.TaskConcurrency {
+		concurrency += more
+	}
+	httpOptions, httpErr := mine.http.options(concurrency, logger)
+	lines, fileErr := mine.own.handlers()
+	handlers, handlersErr := parseHandlers(lines, exec.Options{Environ: mine.environ, Logger: logger}, httpOptions)
+	if err := joinUsage(
+		options.faults, mine.faults, listenErr, queuesErr, logErr, httpErr, fileErr, handlersErr, handlers.missing(config.TaskConcurrency), config.Validate(),
+	); err != nil {
 		return err
 	}
 	poolConfig, err := options.poolConfig()
 	if err != nil {
 		return err
+	}
+	if !strings.Contains(options.url(), "pool_max_conns") {
+		poolConfig.MaxConns += int32(len(config.TaskConcurrency))
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
@@ -91,7 +102,7 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	}
 	ctx, cancel := withSignals(ctx, w.Abort)
 	defer cancel()
-	closePool, err := handlers.connect(ctx, poolConfig, config)
+	closePool, err := handlers.connect(ctx, poolConfig, concurrency)
 	if err != nil {
 		return err
 	}
