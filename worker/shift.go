@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -179,8 +180,8 @@ func (s *shift) next() time.Time {
 	consider(s.stopAt.Add(s.config.GracefulTimeout))
 	consider(s.killAt.Add(s.config.StuckAfter))
 	consider(s.settleAt.Add(s.config.deliverFor()))
-	if len(s.ready) > 0 { // the first is the oldest
-		consider(s.ready[0].since.Add(maxReadyAge))
+	if i := slices.IndexFunc(s.ready, func(h *held) bool { return !s.isLocked(h) }); i >= 0 { // the first is the oldest
+		consider(s.ready[i].since.Add(maxReadyAge))
 	}
 	if len(s.done) > 0 {
 		consider(s.doneAt.Add(finishDelay))

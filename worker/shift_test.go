@@ -214,6 +214,26 @@ func TestQuickJobsAreFetchedAheadAndSlowOnesGivenBack(t *testing.T) {
 	})
 }
 
+func TestSlowJobsAreGivenBackBehindOneThatWaitsForItsLock(t *testing.T) {
+	db := newFake(lockedJob(1, "a"), lockedJob(2, "a"))
+	slow := newGate()
+	run := func(context.Context, *Job) (any, error) {
+		slow.pass()
+		return nil, nil
+	}
+	config := Config{Concurrency: 3, MaxPerLock: 2, BeatInterval: time.Hour, StalledAfter: 4 * time.Hour, PollInterval: time.Hour}
+	try(t, db, config, run, func(tr *trial) {
+		tr.post(func() { tr.usual = 0 }) // as after many quick jobs
+		<-time.After(maxReadyAge / 2)
+		db.add(job(3), job(4), job(5))
+		tr.notified(`{"type": "job_inserted"}`)
+		<-time.After(maxReadyAge)
+		synctest.Wait()
+		wantEnds(t, db, map[int64]string{1: "", 2: "", 3: "", 4: "", 5: "return"})
+		slow.open()
+	})
+}
+
 func TestAWorkerHoldsNoMoreThanItSaysHoweverSlowlyJobsEnd(t *testing.T) {
 	const n, concurrency = 5000, 10
 	for _, end := range []error{Snooze(time.Hour), errors.New("boom")} {
