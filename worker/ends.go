@@ -37,7 +37,13 @@ func (s *shift) drop(h *held) {
 // committed all the same, a job that did not succeed may be todo again, and a fetch may bring it: its old end must
 // never meet the new attempt. So nothing is fetched until such a doubt is resolved.
 func (s *shift) undelivered(batch []*held, err error) []*held {
-	batch = slices.DeleteFunc(batch, func(h *held) bool { return s.held[h.job.ID] != h })
+	batch = slices.DeleteFunc(batch, func(h *held) bool {
+		superseded := s.held[h.job.ID] != h
+		if superseded && h.cancel != nil {
+			s.reportLost(h, true)
+		}
+		return superseded
+	})
 	if isUnanswered(err) {
 		for _, h := range batch {
 			if !h.ending.doubtful && h.ending.kind != succeeded {
@@ -54,10 +60,15 @@ func (s *shift) inDoubt() bool {
 	return s.doubts > 0 && s.fetching
 }
 
-// supersede lets go of a job that a fetch brought anew: its earlier end was accepted.
+// supersede lets go of a job that a fetch brought anew: its earlier end was accepted. If a call for it is still under way, that
+// call's answer tells of it.
 func (s *shift) supersede(h *held) {
 	for _, list := range []*[]*held{&s.done, &s.failed, &s.back, &s.alone} {
+		before := len(*list)
 		*list = slices.DeleteFunc(*list, func(other *held) bool { return other == h })
+		if len(*list) < before && h.cancel != nil {
+			s.reportLost(h, true)
+		}
 	}
 	if h.running {
 		s.cancel(h, ErrOutOfTouch)

@@ -17,7 +17,8 @@ type Fetched struct {
 // Started is a handler that begins to run a job.
 type Started struct{ Job *Job }
 
-// Ended is a job that left the worker: the database has accepted its end, or it is no longer the worker's.
+// Ended is a job that left the worker: the database has accepted its end, or it is no longer the worker's. There is one for each
+// Started, but for a handler that is stuck when the worker stops; and one for a job that was fetched and ended without being started.
 type Ended struct {
 	Job *Job
 	How Outcome
@@ -46,5 +47,5 @@ const (
 	OutcomeSnoozed  Outcome = "snoozed"
 	OutcomeAborted  Outcome = "aborted"
 	OutcomeReturned Outcome = "returned" // given back, without an attempt
-	OutcomeLost     Outcome = "lost"     // what its handler returned did not count: it was no longer this worker's
+	OutcomeLost     Outcome = "lost"     // what its handler returned did not count, or nobody has confirmed that it did
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -80,4 +81,80 @@ func TestWhatWasNotDeliveredBeforeTheRegistrationWasLostIsToldAsLost(t *testing.
 			t.Errorf("%d records of lost jobs, want 2:\n%s", lines, tr.log)
 		}
 	})
+}
+
+// The answer of a failure is lost although it was committed, and a fetch that is under way brings the job anew.
+func TestTheEndOfAnAttemptThatANewOneOvertookIsTold(t *testing.T) {
+	for _, answered := range []string{"first", "last"} {
+		var got []string
+		db := newFake(job(1))
+		fetches, attempts := 0, 0
+		db.before = func(name string, _ []int64) error {
+			if name == "fetch" {
+				if fetches++; fetches == 2 {
+					<-time.After(time.Second)
+				}
+			}
+			return nil
+		}
+		db.after = func(name string, _ []int64) error {
+			if name != "fail" {
+				return nil
+			}
+			db.add(job(1))
+			if answered == "last" {
+				<-time.After(time.Second)
+			}
+			return errConnection
+		}
+		run := func(context.Context, *Job) (any, error) {
+			if attempts++; attempts == 1 {
+				<-time.After(time.Second)
+				return nil, errors.New("boom")
+			}
+			<-time.After(time.Second)
+			return nil, nil
+		}
+		try(t, db, Config{PollInterval: time.Hour, OnEvent: tell(&got)}, run, func(tr *trial) {
+			<-time.After(time.Second / 2)
+			tr.notified(`{"type": "job_inserted"}`)
+			<-time.After(time.Minute)
+			synctest.Wait()
+			told := strings.Join(got, "\n")
+			for _, want := range []string{"lost 1 after 1s boom", "finished 1 after 1s"} {
+				if strings.Count(told, want) != 1 || strings.Count(told, "started 1") != 2 {
+					t.Errorf("answered %s: no %q, or not once, in %q", answered, want, got)
+				}
+			}
+			wantLog(t, tr, "job end not confirmed")
+		})
+	}
+}
+
+func TestWhatCouldNotBeDeliveredIsToldAsLost(t *testing.T) {
+	for name, failure := range map[string]error{"the database is away": errConnection, "the registration is lost": ErrNotRegistered} {
+		var got []string
+		db := newFake(jobs(2)...)
+		db.fails(errConnection, "exchange", "finish")
+		free := newGate()
+		run := func(_ context.Context, j *Job) (any, error) {
+			if j.ID == 2 {
+				free.pass()
+			}
+			return nil, nil
+		}
+		try(t, db, Config{OnEvent: tell(&got)}, run, func(tr *trial) {
+			<-time.After(time.Second)
+			db.fails(failure)
+			if err := tr.stopped(); !errors.Is(err, ErrStuck) {
+				t.Errorf("%s: ended with %v, want ErrStuck", name, err)
+			}
+			want := []string{"fetched 2 of 100, finished 0, <nil>", "started 1", "started 2", "lost 1 after 0s"}
+			got = slices.DeleteFunc(got, func(event string) bool { return strings.HasSuffix(event, errConnection.Error()) })
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: got %q\nwant %q", name, got, want)
+			}
+			free.open()
+		})
+	}
 }

@@ -48,29 +48,31 @@ func (s *shift) reportFinished(h *held) {
 }
 
 // reportGone tells of a job whose end the database did not accept, for it is not held any more. That is as it should be if it was
-// finished in a transaction of its handler's, and most likely if a call that ended it was not answered.
+// finished in a transaction of its handler's.
 func (s *shift) reportGone(h *held) {
-	switch {
-	case h.ending.kind == finished:
+	if h.ending.kind == finished {
 		s.reportFinished(h)
-	case h.ending.inTx || h.ending.doubtful:
-		s.log.Info("job end not confirmed", s.attrs(h)...)
-		s.emitEnd(h, OutcomeLost, "")
-	default:
-		s.reportLost(h)
+	} else {
+		s.reportLost(h, h.ending.doubtful)
 	}
 }
 
-func (s *shift) reportLost(h *held) {
-	s.log.Warn("job lost", s.attrs(h)...)
+// reportLost tells of a job that ended, and not as the worker asked, as far as it knows. doubtful: most likely it did, by a call that
+// was not answered; as it did by the handler's own transaction, if there was one.
+func (s *shift) reportLost(h *held, doubtful bool) {
+	if doubtful || h.ending.inTx {
+		s.log.Info("job end not confirmed", s.attrs(h)...)
+	} else {
+		s.log.Warn("job lost", s.attrs(h)...)
+	}
 	s.emitEnd(h, OutcomeLost, "")
 }
 
-// reportUndelivered tells of the jobs that ended and were lost with the registration before the database had heard of it.
+// reportUndelivered tells of the jobs that ended before the shift and of which the database has not heard, as far as known.
 func (s *shift) reportUndelivered() {
 	for _, h := range s.held {
 		if h.cancel != nil && !h.running {
-			s.reportLost(h)
+			s.reportLost(h, false)
 		}
 	}
 }

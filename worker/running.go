@@ -138,7 +138,7 @@ func (s *shift) ended(h *held, end ending, change string) {
 	}
 	s.usual = (7*s.usual + end.took) / 8
 	if s.held[h.job.ID] != h {
-		s.reportLost(h)
+		s.reportLost(h, false)
 		return
 	}
 	if change != "" {

@@ -104,6 +104,7 @@ func (s *shift) over() (bool, error) {
 		s.reportUndelivered()
 		return true, ErrNotRegistered
 	case s.lost && !s.now.Before(s.killAt.Add(s.config.StuckAfter)):
+		s.reportUndelivered()
 		return true, s.stuck()
 	case s.lost || !s.stopping:
 		return false, nil
@@ -112,6 +113,7 @@ func (s *shift) over() (bool, error) {
 	case len(s.held) == s.active && s.ignored() && s.hot.inFlight == 0:
 		return true, s.stuck()
 	case !s.settleAt.IsZero() && !s.now.Before(s.settleAt.Add(s.config.deliverFor())):
+		s.reportUndelivered()
 		return true, errors.Join(s.unsaid(), s.stuck())
 	default:
 		return false, nil
