@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func finishInTx(after error) Handler {
@@ -35,6 +36,20 @@ func TestSuccessWithoutTheCommitIsAFailure(t *testing.T) {
 		synctest.Wait()
 		wantEnds(t, db, map[int64]string{1: "fail " + errNotCommitted.Error()})
 		wantLog(t, tr, "job failed")
+	})
+}
+
+func TestWhatAnUnansweredCallFailedIsNotToldAsFinished(t *testing.T) {
+	db := newFake(job(1))
+	db.rollBack = true
+	db.after = onceFor("fail", errConnection)
+	try(t, db, Config{}, finishInTx(nil), func(tr *trial) {
+		<-time.After(time.Second)
+		synctest.Wait()
+		wantLog(t, tr, "job end not confirmed")
+		if countLines(tr.log, "job finished") > 0 {
+			t.Errorf("told as finished:\n%s", tr.log)
+		}
 	})
 }
 

@@ -48,9 +48,9 @@ func (s *shift) reportFinished(h *held) {
 }
 
 // reportGone tells of a job whose end the database did not accept, for it is not held any more. That is as it should be if it was
-// finished in a transaction of its handler's.
+// finished in a transaction of its handler's, unless an unanswered call failed it before.
 func (s *shift) reportGone(h *held) {
-	if h.ending.kind == finished {
+	if h.ending.kind == finished && !h.ending.doubtful {
 		s.reportFinished(h)
 	} else {
 		s.reportLost(h, h.ending.doubtful)
