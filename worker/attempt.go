@@ -15,8 +15,9 @@ type attempt struct {
 	queue  protocol
 	worker int64 // the registration
 
-	// finishedInTx is set when the job was finished in a transaction of the handler's, which may still be rolled back.
-	finishedInTx atomic.Bool
+	// finishedInTx is set when the job was finished in a transaction of the handler's, which may still be rolled back; it is what
+	// had to be done to its result.
+	finishedInTx atomic.Pointer[string]
 }
 
 type attemptKey struct{}
@@ -49,7 +50,7 @@ func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
 	if a == nil {
 		return errors.New("finish in transaction: the context is not that of a handler")
 	}
-	encoded, _, err := encodeResult(result)
+	encoded, change, err := encodeResult(result)
 	if err != nil {
 		return err
 	}
@@ -60,6 +61,6 @@ func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
 	case len(outcomes) > 0:
 		return fmt.Errorf("finish job %d in transaction: %w", a.job.ID, ErrNotHeld)
 	}
-	a.finishedInTx.Store(true)
+	a.finishedInTx.Store(&change)
 	return nil
 }

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,6 +66,26 @@ func TestAnErrorAfterFinishTxIsAFailureUnlessItWasCommitted(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestFinishTxSaysWhatItDidToTheResult(t *testing.T) {
+	run := func(ctx context.Context, j *Job) (any, error) {
+		large := strings.Repeat("a", maxResultBytes)
+		if j.ID == 2 {
+			return large, FinishTx(ctx, nil, "a\x00b")
+		}
+		return large, FinishTx(ctx, nil, large)
+	}
+	db := newFake(jobs(2)...)
+	try(t, db, Config{}, run, func(tr *trial) {
+		synctest.Wait()
+		wantEnds(t, db, map[int64]string{1: "finish", 2: "finish \"a\uFFFDb\""})
+		wantLog(t, tr, `msg="result too large to be stored" worker=1 job=1`)
+		wantLog(t, tr, `msg="result cleaned" worker=1 job=2`)
+		if got := countLines(tr.log, "result too large"); got != 1 {
+			t.Errorf("%d results too large, want that of job 1 alone: what was returned is not stored:\n%s", got, tr.log)
+		}
+	})
 }
 
 func TestFinishTxOfAJobThatIsNotHeld(t *testing.T) {

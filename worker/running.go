@@ -100,6 +100,9 @@ func (s *shift) execute(e *execution) {
 	defer func() {
 		end := settle(context.Cause(e.ctx), &e.attempt, result, err)
 		end.took = time.Since(began)
+		if inTx := e.attempt.finishedInTx.Load(); inTx != nil {
+			change = *inTx // what the handler returned is not stored
+		}
 		e.release()
 		s.post(func() { s.ended(e.held, end, change) })
 	}()
