@@ -39,6 +39,7 @@ insert into public_function values
     ('procrastinate_delete_jobs',       'task text DEFAULT NULL::text, queue text DEFAULT NULL::text, statuses text[] DEFAULT NULL::text[], older_than interval DEFAULT NULL::interval, '
                                         'max_jobs integer DEFAULT 10000', 'bigint'),
     ('procrastinate_prune_jobs',        'older_than interval, statuses text[] DEFAULT NULL::text[], queue text DEFAULT NULL::text, max_jobs integer DEFAULT 10000', 'bigint'),
+    ('procrastinate_explain_job',       'job_id bigint', 'TABLE(reason text, detail jsonb)'),
     ('procrastinate_define_task',       'task text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, lock text DEFAULT NULL::text, '
                                         'max_attempts integer DEFAULT NULL::integer, retry_wait interval DEFAULT NULL::interval, retry_linear interval DEFAULT NULL::interval, '
                                         'retry_exponential double precision DEFAULT NULL::double precision, retry_max_wait interval DEFAULT NULL::interval, '
@@ -154,7 +155,7 @@ select is_empty(
     'trigger functions are volatile');
 select bag_eq(
     $$ select name, volatility::text from function f where definer and not is_trigger and volatility <> 'v' $$,
-    $$ values ('procrastinate_job_status', 's'), ('procrastinate_check', 's'), ('procrastinate_version', 'i') $$,
+    $$ values ('procrastinate_job_status', 's'), ('procrastinate_explain_job', 's'), ('procrastinate_check', 's'), ('procrastinate_version', 'i') $$,
     'of the public functions only these read and do not write');
 
 -- bodies

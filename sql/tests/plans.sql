@@ -154,7 +154,7 @@ create function pg_temp.delete_job(p_id bigint) returns void language plpgsql se
     $$ begin delete from procrastinate_jobs j where j.id = p_id; end $$;
 
 -- What is counted, how many jobs it deals with (and how many times 100, in place of which there may be 1), and what comes before it.
--- To tidy is to look at all jobs that run, 2,000 of them, but not at 60 pages for each.
+-- To tidy is to look at all jobs that run, 2,000 of them, but not at 60 pages for each; to explain, at a thousand that go before.
 create temp table call (n integer generated always as identity, what text, jobs integer, hundreds integer, before text, call text);
 insert into call (what, jobs, hundreds, before, call) values
     ('fetch a job', 1, 0, null, $$ pg_temp.fetch('plain', 1) $$),
@@ -214,6 +214,12 @@ insert into call (what, jobs, hundreds, before, call) values
     ('defer a job for a row', 1, 0, null, $$ pg_temp.insert_row() $$),
     ('defer jobs for 100 rows', 0, 1, null, $$ pg_temp.insert_rows(100) $$),
     ('status', 1, 0, null, $$ procrastinate_job_status(pg_temp.next('ended')) $$),
+    ('explain a job that ended', 1, 0, null, $$ procrastinate_explain_job(pg_temp.next('ended')) $$),
+    ('explain a job for later', 1, 0, null, $$ procrastinate_explain_job(pg_temp.next('later')) $$),
+    ('explain the last of many', 150, 0, null, $$ procrastinate_explain_job(pg_temp.next('plain')) $$),
+    ('explain the last of many with locks', 150, 0, null, $$ procrastinate_explain_job(pg_temp.next('locked')) $$),
+    ('explain the last of 100,000 of a lock', 150, 0, null, $$ procrastinate_explain_job(pg_temp.next('hot')) $$),
+    ('explain a job behind one that runs', 1, 0, null, $$ procrastinate_explain_job(pg_temp.next('blocked')) $$),
     ('retry a job', 1, 0, null, $$ procrastinate_retry_job(pg_temp.next('broken')) $$),
     ('delete a job that ended', 1, 0, null, $$ pg_temp.delete_job(pg_temp.next('ended')) $$),
     ('hasten a job', 1, 0, null, $$ procrastinate_change_job(pg_temp.next('later'), schedule_at => 'yesterday') $$),
