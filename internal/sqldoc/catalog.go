@@ -24,7 +24,7 @@ type field struct {
 	fallback            string // the default; empty: none
 }
 
-// relation is a table or a type.
+// relation is a table, a view or a type.
 type relation struct {
 	name, does string
 	fields     []field
@@ -32,7 +32,7 @@ type relation struct {
 
 type catalog struct {
 	functions map[string]*function
-	relations map[string]*relation // by "table name" or "type name"
+	relations map[string]*relation // by "table name", "view name" or "type name"
 }
 
 func readCatalog(ctx context.Context, conn *pgx.Conn) (catalog, error) {
@@ -42,7 +42,7 @@ func readCatalog(ctx context.Context, conn *pgx.Conn) (catalog, error) {
 	}
 	relations, err := readRelations(ctx, conn)
 	if err != nil {
-		return catalog{}, fmt.Errorf("read tables and types: %w", err)
+		return catalog{}, fmt.Errorf("read tables, views and types: %w", err)
 	}
 	return catalog{functions, relations}, nil
 }
@@ -93,16 +93,16 @@ func readFunctions(ctx context.Context, conn *pgx.Conn) (map[string]*function, e
 	return functions, err
 }
 
-// Tables, composite types and enums, a row for each column or label.
+// Tables, views, composite types and enums, a row for each column or label.
 const relationsSQL = `
 select
-    case c.relkind when 'c' then 'type ' else 'table ' end || c.relname,
+    case c.relkind when 'c' then 'type ' when 'v' then 'view ' else 'table ' end || c.relname,
     coalesce(obj_description(case c.relkind when 'c' then c.reltype else c.oid end,
                              case c.relkind when 'c' then 'pg_type' else 'pg_class' end), ''),
     a.attname, format_type(a.atttypid, a.atttypmod), coalesce(col_description(c.oid, a.attnum), ''), a.attnum::real as n
 from pg_class c
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'c')
+where c.relnamespace = quote_ident(current_schema())::regnamespace and c.relkind in ('r', 'v', 'c')
 union all
 select 'type ' || t.typname, coalesce(obj_description(t.oid, 'pg_type'), ''), e.enumlabel, '', '', e.enumsortorder
 from pg_type t

@@ -121,7 +121,7 @@ func (p *page) example(name string) (string, error) {
 	return "```sql\n" + shown + "```", nil
 }
 
-// relation is the entry of a table or a type, named as in table procrastinate_jobs.
+// relation is the entry of a table, a view or a type, named as in table procrastinate_jobs.
 func (p *page) relation(kind, name string) (string, error) {
 	r := p.catalog.relations[kind+" "+name]
 	if r == nil {
@@ -190,7 +190,7 @@ var (
 	value  = regexp.MustCompile(`(^|[.;] )([a-z_]+|NULL): `) // as in: retry: todo again; NULL: none
 )
 
-// prose is a comment's text as Markdown, other functions and tables in it as links.
+// prose is a comment's text as Markdown, other functions, tables and views in it as links.
 func (p *page) prose(text, inside string) string {
 	text = value.ReplaceAllString(markup.Replace(text), "$1`$2`: ")
 	return ours.ReplaceAllStringFunc(text, func(name string) string {
@@ -199,13 +199,13 @@ func (p *page) prose(text, inside string) string {
 			return "`" + name + "`"
 		case p.catalog.functions[name] != nil:
 			return fmt.Sprintf("[`%s`](#%s)", name, name)
-		case p.catalog.relations["table "+name] != nil:
-			return fmt.Sprintf("[`%s`](#table-%s)", name, name)
-		case p.catalog.relations["type "+name] != nil:
-			return fmt.Sprintf("[`%s`](#type-%s)", name, name)
-		default:
-			return "`" + name + "`"
 		}
+		for _, kind := range []string{"table", "view", "type"} {
+			if p.catalog.relations[kind+" "+name] != nil {
+				return fmt.Sprintf("[`%s`](#%s-%s)", name, kind, name)
+			}
+		}
+		return "`" + name + "`"
 	})
 }
 

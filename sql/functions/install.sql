@@ -49,8 +49,9 @@ select set_config('search_path', format('%I, pg_temp', current_schema()), true);
 {{ template "tidy.sql" . }}
 {{ template "tick.sql" . }}
 
--- what is asked when a job does not run
+-- what people ask
 {{ template "explain_job.sql" . }}
+{{ template "stats.sql" . }}
 
 -- upkeep
 {{ template "check.sql" . }}
