@@ -349,7 +349,8 @@ select lives_ok($$ select procrastinate_defer('a') $$, 'beside a temporary table
 select is_empty('select * from pg_temp.procrastinate_jobs', 'a temporary table of that name deceives no function');
 drop table pg_temp.procrastinate_jobs;
 delete from procrastinate_jobs;
-select procrastinate_repair() \g /dev/null      -- of the jobs above are left tokens, and a fetch of three would take them for some of the three
+-- Of the jobs above tokens are left, and a fetch of three would take them for some of the three.
+select procrastinate_repair() \g /dev/null
 
 -- one life of three jobs, by the counters of this transaction
 
