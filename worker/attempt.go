@@ -18,6 +18,8 @@ type attempt struct {
 	// finishedInTx is set when the job was finished in a transaction of the handler's, which may still be rolled back; it is what
 	// had to be done to its result.
 	finishedInTx atomic.Pointer[string]
+
+	over atomic.Bool // the handler has returned: the worker may run the job again by now
 }
 
 type attemptKey struct{}
@@ -41,14 +43,17 @@ var errNotCommitted = errors.New("the transaction in which the job was finished 
 //	}
 //	return nil, tx.Commit(ctx)
 //
-// The error is ErrNotHeld when the job is no longer this worker's, and ErrNotRegistered when the worker is not: then roll
-// back, another has or had the job. A handler that returns an error afterwards fails the job, unless its transaction was
-// committed all the same; one that returns success without having committed fails it too. It waits for whoever holds the job's
-// row.
+// The error is ErrNotHeld when the job is no longer this worker's, or the handler has returned, and ErrNotRegistered when the worker
+// is not: then roll back, another has or had the job. A handler that returns an error afterwards fails the job, unless its
+// transaction was committed all the same; one that returns success without having committed fails it too. It waits for whoever
+// holds the job's row.
 func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
 	a := attemptOf(ctx)
-	if a == nil {
+	switch {
+	case a == nil:
 		return errors.New("finish in transaction: the context is not that of a handler")
+	case a.over.Load():
+		return fmt.Errorf("finish job %d in transaction: %w (its handler has returned)", a.job.ID, ErrNotHeld)
 	}
 	encoded, change, err := encodeResult(result)
 	if err != nil {

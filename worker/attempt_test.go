@@ -106,6 +106,26 @@ func TestFinishTxOfAJobThatIsNotHeld(t *testing.T) {
 	try(t, db, Config{}, run, func(*trial) { synctest.Wait() })
 }
 
+func TestFinishTxEndsNoLaterAttempt(t *testing.T) {
+	db := newFake(job(1))
+	var first context.Context
+	run := func(ctx context.Context, _ *Job) (any, error) {
+		if first == nil {
+			first = ctx
+			db.add(job(1)) // as its policy says
+			return nil, errors.New("boom")
+		}
+		if err := FinishTx(context.WithoutCancel(first), nil, nil); !errors.Is(err, ErrNotHeld) {
+			t.Errorf("got %v, want ErrNotHeld", err)
+		}
+		return "second", nil
+	}
+	try(t, db, Config{OneShot: true}, run, func(tr *trial) {
+		<-tr.over
+		wantEnds(t, db, map[int64]string{1: `finish "second"`})
+	})
+}
+
 func TestFinishTxNeedsAHandler(t *testing.T) {
 	if err := FinishTx(t.Context(), nil, nil); err == nil {
 		t.Error("got no error outside of a handler")

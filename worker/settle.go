@@ -43,6 +43,7 @@ func (k kind) String() string {
 
 // settle decides how a job shall leave the worker after its handler returned. cause is nil unless the handler's context had ended.
 func settle(cause error, a *attempt, result *string, err error) ending {
+	a.over.Store(true)
 	end := settledSafely(cause, a.job, result, err)
 	if end.inTx = a.finishedInTx.Load() != nil; end.inTx && err == nil {
 		// Only the database knows whether it was committed. To fail the job does nothing if it was.
