@@ -2,7 +2,6 @@ package worker
 
 import (
 	"bytes"
-	"fmt"
 	"runtime"
 	"strconv"
 )
@@ -10,14 +9,24 @@ import (
 // goroutineID is the number under which the runtime prints this goroutine's stack, or 0. It tells it nowhere else.
 func goroutineID() int64 {
 	var buffer [64]byte
-	text, _ := bytes.CutPrefix(buffer[:runtime.Stack(buffer[:], false)], []byte("goroutine "))
+	return goroutineOf(buffer[:runtime.Stack(buffer[:], false)])
+}
+
+// goroutineOf is the number at the head of a stack, or 0, which no goroutine has.
+func goroutineOf(stack []byte) int64 {
+	text, _ := bytes.CutPrefix(stack, []byte("goroutine "))
 	number, _, _ := bytes.Cut(text, []byte(" "))
-	id, _ := strconv.ParseInt(string(number), 10, 64) // 0 finds no stack
+	id, _ := strconv.ParseInt(string(number), 10, 64)
 	return id
 }
 
-// stackOf is the stack of another goroutine, cut to the size of an error text, or "" if it is gone. It stops the world to look.
-func stackOf(id int64) string {
+// stacksOf are the stacks of other goroutines, each cut to the size of an error text; "" if it is gone. It stops the world to look,
+// once for all of them.
+func stacksOf(ids []int64) map[int64]string {
+	stacks := make(map[int64]string, len(ids))
+	for _, id := range ids {
+		stacks[id] = ""
+	}
 	all := make([]byte, 1<<20)
 	for {
 		n := runtime.Stack(all, true)
@@ -27,11 +36,11 @@ func stackOf(id int64) string {
 		}
 		all = make([]byte, 2*len(all))
 	}
-	head := fmt.Appendf(nil, "goroutine %d [", id)
 	for stack := range bytes.SplitSeq(all, []byte("\n\n")) {
-		if bytes.HasPrefix(stack, head) {
-			return cutText(cleanText(string(stack)), maxErrorBytes)
+		id := goroutineOf(stack)
+		if _, wanted := stacks[id]; wanted {
+			stacks[id] = cutText(cleanText(string(stack)), maxErrorBytes)
 		}
 	}
-	return ""
+	return stacks
 }

@@ -55,13 +55,25 @@ func (s *shift) ignored() bool {
 
 // checkStuck logs handlers that ignore their cancellation. They keep their slot: the job is still running.
 func (s *shift) checkStuck() {
+	var stuck []*held
 	s.cancelled = slices.DeleteFunc(s.cancelled, func(h *held) bool {
 		if h.running && !s.now.Before(h.cancelled.Add(s.config.StuckAfter)) {
-			s.log.Error("handler stuck", append(h.job.attrs(), "stack", stackOf(h.goroutine.Load()))...)
+			stuck = append(stuck, h)
 			return true
 		}
 		return !h.running
 	})
+	if len(stuck) == 0 {
+		return
+	}
+	ids := make([]int64, len(stuck))
+	for i, h := range stuck {
+		ids[i] = h.goroutine.Load()
+	}
+	stacks := stacksOf(ids)
+	for i, h := range stuck {
+		s.log.Error("handler stuck", append(h.job.attrs(), "stack", stacks[ids[i]])...)
+	}
 }
 
 // checkSilence cancels the handlers of locked jobs when the last successful beat is so old that the database

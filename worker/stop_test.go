@@ -92,6 +92,31 @@ func TestStuckHandlerKeepsItsJob(t *testing.T) {
 	})
 }
 
+// To look at one stack the runtime prints all, and the world stands still meanwhile.
+func TestManyStuckHandlersStopTheWorldOnce(t *testing.T) {
+	const n = 1000
+	db := newFake(jobs(n)...)
+	free := newGate()
+	run := func(context.Context, *Job) (any, error) {
+		free.pass()
+		return nil, nil
+	}
+	began := time.Now() // by the clock outside of the bubble
+	try(t, db, Config{Concurrency: n, GracefulTimeout: time.Second, StuckAfter: time.Second}, run, func(tr *trial) {
+		synctest.Wait()
+		if err := tr.stopped(); !errors.Is(err, ErrStuck) {
+			t.Errorf("ended with %v, want ErrStuck", err)
+		}
+		if got := countLines(tr.log, ".(*gate).pass("); got != n {
+			t.Errorf("%d stacks are logged, want %d", got, n)
+		}
+		free.open()
+	})
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s, as if the world was stopped for each", took)
+	}
+}
+
 func TestStopWithoutDatabaseEndsAfterASecondGracefulTimeout(t *testing.T) {
 	db := newFake(job(1))
 	try(t, db, Config{GracefulTimeout: 5 * time.Second}, func(context.Context, *Job) (any, error) {
