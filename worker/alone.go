@@ -11,6 +11,7 @@ import (
 func (s *shift) callAlone(ctx context.Context) {
 	for len(s.alone) > 0 && s.solo.free(s.now, s.maxAlone) && !s.inDoubt() {
 		h := s.alone[0]
+		s.alone[0] = nil // else its array keeps it
 		s.alone = s.alone[1:]
 		worker, id, end := s.worker, h.job.ID, h.ending
 		s.call(ctx, &s.solo, 0, func(ctx context.Context) (func(error), error) {

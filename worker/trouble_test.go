@@ -171,6 +171,18 @@ func TestJobsAreGivenBackThoughOthersFailAllTheTime(t *testing.T) {
 	})
 }
 
+func TestWhatEndedAloneIsNotKept(t *testing.T) {
+	run := func(context.Context, *Job) (any, error) { return nil, nil }
+	try(t, newFake(), Config{}, run, func(tr *trial) {
+		all := []*held{{job: job(1)}, {job: job(2)}, {job: job(3)}}
+		tr.post(func() { tr.alone = all })
+		synctest.Wait()
+		if got := slices.IndexFunc(all, func(h *held) bool { return h != nil }); got >= 0 {
+			t.Errorf("number %d is kept", got)
+		}
+	})
+}
+
 func TestBadDataCostsOnlyTheOffenderItsResult(t *testing.T) {
 	db := newFake(jobs(4)...)
 	run := func(_ context.Context, j *Job) (any, error) { return j.ID, nil }
