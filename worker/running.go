@@ -206,13 +206,21 @@ func (s *shift) ahead() int {
 	return min(quick, max(s.config.Concurrency, maxAhead))
 }
 
-// room is how many jobs a fetch may bring, and free how many of them would start at once. What ended and waits for a call to tell
-// it, beside that of the next, takes room of those fetched ahead: handlers may end jobs quicker than the calls are.
+// room is how many jobs a fetch may bring, and free how many of them would start at once. A job that waits for its lock leaves its
+// slot to others, but takes room of those fetched ahead; and so does what ended and waits for a call to tell it, beside that of the
+// next: handlers may end jobs quicker than the calls are.
 func (s *shift) room() (room, free int) {
 	taken := s.active + len(s.ready)
-	untold := len(s.held) - taken - len(s.done)
+	if s.config.MaxPerLock > 1 {
+		for _, h := range s.ready {
+			if s.isLocked(h) {
+				taken--
+			}
+		}
+	}
+	others := len(s.held) - taken - len(s.done)
 	free = s.config.Concurrency - taken
-	room = min(free+s.ahead(), free+max(s.config.Concurrency, maxAhead)-untold)
+	room = min(free+s.ahead(), free+max(s.config.Concurrency, maxAhead)-others)
 	return max(room, 0), max(free, 0)
 }
 

@@ -159,6 +159,27 @@ func TestJobsOfOneLockRunInOrderOneByOne(t *testing.T) {
 	})
 }
 
+func TestJobsThatWaitForTheirLockLeaveTheirSlotsToOthers(t *testing.T) {
+	const concurrency = 4
+	var list []*Job
+	for id := int64(1); id <= concurrency; id++ {
+		list = append(list, lockedJob(id, "a"))
+	}
+	db := newFake(append(list, job(5), job(6))...)
+	slow := newGate()
+	run := func(_ context.Context, j *Job) (any, error) {
+		if j.Lock != nil {
+			slow.pass()
+		}
+		return nil, nil
+	}
+	try(t, db, Config{Concurrency: concurrency, MaxPerLock: concurrency}, run, func(tr *trial) {
+		synctest.Wait()
+		wantEnds(t, db, map[int64]string{1: "", 2: "", 5: "finish", 6: "finish"})
+		slow.open()
+	})
+}
+
 func TestTimeoutIsAFailure(t *testing.T) {
 	slow := job(1)
 	slow.Timeout = 3 * time.Second
