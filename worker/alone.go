@@ -47,7 +47,7 @@ func endAlone(ctx context.Context, queue protocol, worker, id int64, end ending)
 func (s *shift) aloneAnswered(h *held, outcomes []outcome, err error) {
 	switch {
 	case err == nil:
-		s.solo.answered()
+		s.solo.answered(s.log, h.ending.kind.String())
 		s.accepted([]*held{h}, outcomes)
 	case isBadData(err) && !h.ending.bare:
 		s.strip(h, err)

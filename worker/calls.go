@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 )
@@ -12,6 +13,7 @@ type lane struct {
 	inFlight  int
 	tries     int
 	notBefore time.Time
+	complaint complaint
 }
 
 const (
@@ -25,13 +27,14 @@ func (l *lane) free(now time.Time, width int) bool {
 	return l.inFlight < width && !now.Before(l.notBefore)
 }
 
-func (l *lane) answered() { l.tries, l.notBefore = 0, time.Time{} }
+func (l *lane) answered(log *slog.Logger, call string) {
+	l.tries, l.notBefore = 0, time.Time{}
+	l.complaint.worked(log, call)
+}
 
-func (l *lane) backOff(now time.Time) time.Duration {
+func (l *lane) backOff(now time.Time) {
 	l.tries++
-	wait := backoff(l.tries)
-	l.notBefore = now.Add(wait)
-	return wait
+	l.notBefore = now.Add(backoff(l.tries))
 }
 
 // backoff is the span before the next try: doubling, at most about 5 s, and never the same for two workers.
@@ -65,8 +68,8 @@ func (s *shift) trouble(l *lane, name string, err error) {
 		s.loseRegistration()
 		return
 	}
-	wait := l.backOff(s.now)
-	s.log.Warn("database call failed", "call", name, "err", err, "retry_in", wait)
+	l.backOff(s.now)
+	l.complaint.failed(s.log, name, err)
 }
 
 // callHot finishes what succeeded and fetches what there is room for, both in one call if it can. Only one of
@@ -147,7 +150,7 @@ func (s *shift) hotAnswered(c *hotCall, err error) {
 		s.hotFailed(c, err)
 		return
 	}
-	s.hot.answered()
+	s.hot.answered(s.log, c.name)
 	s.accepted(c.batch, c.outcomes)
 	if c.fetching {
 		s.take(c.jobs, c.room, c.idle)
@@ -211,7 +214,7 @@ func (s *shift) callKeep(ctx context.Context) {
 				s.trouble(&s.hot, "keep", err)
 				return
 			}
-			s.hot.answered()
+			s.hot.answered(s.log, "keep")
 			s.unsure = false
 			for _, o := range outcomes {
 				if o.what == outcomeBusy {
@@ -253,7 +256,7 @@ func (s *shift) callSide(ctx context.Context) {
 		return func(err error) {
 			switch {
 			case err == nil:
-				s.side.answered()
+				s.side.answered(s.log, name)
 				s.accepted(batch, outcomes)
 				return
 			case isBadData(err):

@@ -10,7 +10,7 @@ import (
 // beats proves again and again that the worker lives, at once when asked to. An abort that was requested comes
 // back from every beat until the job has ended.
 func (s *shift) beats(ctx context.Context) {
-	tries := 0
+	var trouble complaint
 	for {
 		wait := s.config.BeatInterval
 		sent := time.Now()
@@ -24,11 +24,10 @@ func (s *shift) beats(ctx context.Context) {
 			s.post(s.loseRegistration)
 			return
 		case err != nil:
-			tries++
-			wait = min(backoff(tries), wait)
-			s.log.Warn("beat failed", "err", err, "retry_in", wait)
+			trouble.failed(s.log, "beat", err)
+			wait = min(backoff(trouble.failures), wait)
 		default:
-			tries = 0
+			trouble.worked(s.log, "beat")
 			s.post(func() { s.beaten(sent, ids) })
 		}
 		select {
@@ -74,7 +73,7 @@ type clockwork interface {
 // ticks turns the clockwork: due jobs, dead workers. Any number of workers may do so at once.
 func ticks(ctx context.Context, queue clockwork, log *slog.Logger) {
 	const shortest, longest = 5 * time.Millisecond, time.Second
-	tries := 0
+	var trouble complaint
 	for {
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
 		wait, err := queue.tick(callCtx)
@@ -83,11 +82,10 @@ func ticks(ctx context.Context, queue clockwork, log *slog.Logger) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			tries++
-			wait = backoff(tries)
-			log.WarnContext(ctx, "tick failed", "err", err, "retry_in", wait)
+			trouble.failed(log, "tick", err)
+			wait = backoff(trouble.failures)
 		default:
-			tries = 0
+			trouble.worked(log, "tick")
 			wait = min(max(wait, shortest), longest)
 		}
 		select {

@@ -99,8 +99,9 @@ func (e *ear) tell(payload string) {
 // leave a listen on every connection of the pooler.
 func (e *ear) listens(ctx context.Context) {
 	log := e.config.Logger
-	for tries := 0; ; {
-		err := e.listenOnce(ctx, func() { tries = 0 })
+	var trouble complaint
+	for {
+		err := e.listenOnce(ctx, func() { trouble.worked(log, "listen") })
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -108,13 +109,11 @@ func (e *ear) listens(ctx context.Context) {
 			log.WarnContext(ctx, "listen does not work here, polling", "err", err, "poll_interval", e.config.PollInterval)
 			return
 		}
-		tries++
-		wait := backoff(tries)
-		log.WarnContext(ctx, "listen failed", "err", err, "retry_in", wait)
+		trouble.failed(log, "listen", err)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(backoff(trouble.failures)):
 		}
 	}
 }

@@ -83,7 +83,7 @@ func TestCrashesOfTheServer(t *testing.T) {
 	crowd.wait(200)
 	server.Stop()
 	close(goOn)
-	log.wait(t, "listen failed")
+	log.wait(t, "call=listen")
 	log.wait(t, `msg="database call failed"`)
 	server.Start()
 	s.pool.Reset()

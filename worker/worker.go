@@ -126,21 +126,24 @@ func (w *Worker) checkSchema(ctx context.Context) error {
 
 // persist repeats a call while the database is away. A one-shot worker does not wait.
 func persist[T any](ctx context.Context, w *Worker, name string, do func(context.Context) (T, error)) (T, error) {
-	for tries := 1; ; tries++ {
+	var trouble complaint
+	for {
 		callCtx, cancelCall := context.WithTimeout(ctx, callTimeout)
 		value, err := do(callCtx)
 		cancelCall()
+		if err == nil {
+			trouble.worked(w.config.Logger, name)
+		}
 		if err == nil || w.config.OneShot || ctx.Err() != nil || !isTransient(err) {
 			return value, err
 		}
-		wait := backoff(tries)
-		w.config.Logger.WarnContext(ctx, "database call failed", "call", name, "err", err, "retry_in", wait)
+		trouble.failed(w.config.Logger, name, err)
 		select {
 		case <-ctx.Done():
 			return value, ctx.Err()
 		case <-w.abort:
 			return value, context.Canceled
-		case <-time.After(wait):
+		case <-time.After(backoff(trouble.failures)):
 		}
 	}
 }

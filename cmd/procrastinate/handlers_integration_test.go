@@ -3,8 +3,6 @@
 package main
 
 import (
-	"bytes"
-	"context"
 	"io"
 	nethttp "net/http"
 	"net/http/httptest"
@@ -70,30 +68,10 @@ func TestFunctionsMustBeThere(t *testing.T) {
 	}
 }
 
-// onText calls back when a text is written.
-type onText struct {
-	bytes.Buffer
-	text string
-	call func()
-}
-
-func (o *onText) Write(data []byte) (int, error) {
-	if strings.Contains(string(data), o.text) {
-		o.call()
-	}
-	return o.Buffer.Write(data)
-}
-
-func TestFunctionsAreLookedForWhenTheDatabaseIsBack(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+func TestFunctionsCannotBeLookedForWithoutADatabase(t *testing.T) {
 	environ := append(os.Environ(), "DATABASE_URL=postgres://x@127.0.0.1:1/x")
-	log := &onText{text: `msg="database call failed" call=check`, call: cancel}
-	if err := run(ctx, []string{"worker", "--handler", "a=sql:f"}, environ, io.Discard, log); err != nil || ctx.Err() == nil {
-		t.Errorf("got %v, %s", err, log.String())
-	}
-	code, _, errs := runCommand(t, environ, "worker", "--one-shot", "--handler", "a=sql:f")
+	code, _, errs := runCommand(t, environ, "worker", "--handler", "a=sql:f")
 	if code != 1 || !strings.Contains(errs, "check functions") {
-		t.Errorf("one-shot: got %d, %s", code, errs)
+		t.Errorf("got %d, %s", code, errs)
 	}
 }
