@@ -51,6 +51,8 @@ create or replace function procrastinate_take_place(p_job procrastinate_new_job,
 language plpgsql
 volatile
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 begin
     for v_try in 1 .. 100 loop
