@@ -97,7 +97,7 @@ from (
     union all
     select a.queue_name, a.task_name, a.each * a.ready, 0, a.each * a.future, 0, a.ready_at, a.every from later a
     union all
-    select r.queue_name, r.task_name, 0, 0, 0, r.running, null, 1 from running r
+    select r.queue_name, r.task_name, 0, 0, 0, r.running, null as ready_at, 1 from running r
 ) d
 where d.queue_name is not null
 group by d.queue_name, d.task_name;
