@@ -86,7 +86,7 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			deferCommand(options), workerCommand(options, readWorkerEnv(environ)), tickCommand(options), benchCommand(options),
 		}},
 		{"Look", []*cobra.Command{
-			checkCommand(options),
+			jobsCommand(options), checkCommand(options),
 		}},
 		{"Act", []*cobra.Command{
 			repairCommand(options),

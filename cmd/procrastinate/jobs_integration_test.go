@@ -1,0 +1,138 @@
+//go:build integration
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+func TestJobsList(t *testing.T) {
+	s := newSession(t)
+	s.variety()
+	s.wantJobs("1:doing 2:todo 3:todo 4:failed 5:failed 6:succeeded 7:cancelled 8:todo")
+	for flags, want := range map[string]string{
+		"":                             "8 7 6 5 4 3 2 1",
+		"--limit 2":                    "8 7",
+		"--before 3":                   "2 1",
+		"--before 7 --limit 1":         "6",
+		"--todo":                       "8 3 2",
+		"--doing":                      "1",
+		"--todo --doing":               "8 3 2 1",
+		"--todo --before 8":            "3 2",
+		"--todo --limit 1":             "8",
+		"--todo --queue out":           "2",
+		"--todo --task dull":           "8",
+		"--failed":                     "5 4",
+		"--failed --before 5":          "4",
+		"--failed --status todo":       "8 5 4 3 2",
+		"--status failed,cancelled":    "7 5 4",
+		"--succeeded --cancelled":      "7 6",
+		"--aborted":                    "",
+		"--task mail":                  "2 1",
+		"--queue paused":               "8",
+		"--lock l":                     "2 1",
+		"--lock l --todo":              "2",
+		"--task mail --queue default ": "",
+	} {
+		var rows []struct{ ID int64 }
+		s.runJSON(0, "jobs list "+flags, &rows)
+		ids := ""
+		for _, row := range rows {
+			ids += fmt.Sprint(" ", row.ID)
+		}
+		if got := strings.TrimSpace(ids); got != want {
+			t.Errorf("%s: got %s, want %s", flags, got, want)
+		}
+	}
+	out, _ := s.run(0, "jobs list --failed --limit 1")
+	if got := steady(strings.Join(strings.Fields(out), " ")); got != "ID TASK QUEUE STATUS ATTEMPTS WHEN ERROR 5 bad default failed 1 ended 0s ago bang" {
+		t.Errorf("got %s", got)
+	}
+	for flags, want := range map[string]string{"--task later": "due in 60m", "--doing": "began 0s ago", "--task dull --todo": "due 0s ago", "--cancelled": "ended 0s ago"} {
+		if out, _ := s.run(0, "jobs list "+flags); !strings.Contains(steady(out), want) {
+			t.Errorf("%s: no %q in %s", flags, want, out)
+		}
+	}
+	if out, _ := s.run(0, "jobs list --aborted"); out != "" {
+		t.Errorf("got %q for no rows", out)
+	}
+}
+
+// With more hints than are looked up one by one, the jobs are read.
+func TestJobsListOfManyThatWait(t *testing.T) {
+	s := newSession(t)
+	s.exec(`select count(*) from procrastinate_defer_many((select jsonb_agg(jsonb_build_object('task', 'many')) from generate_series(1, $1::integer)))`, maxHints+5)
+	s.exec(`select procrastinate_cancel_job($1)`, maxHints+5)
+	var rows []struct{ ID int64 }
+	s.runJSON(0, "jobs list --todo --limit 2", &rows)
+	if len(rows) != 2 || rows[0].ID != maxHints+4 || rows[1].ID != maxHints+3 {
+		t.Errorf("got %v", rows)
+	}
+}
+
+func TestJobsShowAndExplain(t *testing.T) {
+	s := newSession(t)
+	s.variety()
+	for words, want := range map[string]string{
+		"jobs show 4":    "error            boom\nline two\n\ndone: failed 0s ago after 1 attempt: boom line two\n\nAT ",
+		"jobs show 1":    "running: worker 1 (first) began attempt 1 0s ago, and last beat 0s ago\n",
+		"jobs explain 1": "running: worker 1 (first) began attempt 1 ",
+		"jobs explain 2": "lock: 1 job before it in lock l, the first is 1 (running: worker 1 (first) began attempt 1 ",
+		"jobs explain 3": "future: due in 60m, at ",
+		"jobs explain 6": "done: succeeded 0s ago after 1 attempt\n",
+		"jobs explain 8": "paused: queue paused was paused 0s ago. To go on: procrastinate queues resume paused\n",
+	} {
+		if out, _ := s.run(0, words); !strings.Contains(steady(out), want) {
+			t.Errorf("%s: no %q in %s", words, want, out)
+		}
+	}
+	var job struct {
+		ID          int64
+		Attempts    int
+		Args        map[string]string
+		Error       *string
+		History     []struct{ Kind, Error string }
+		Explanation []struct{ Reason string }
+	}
+	s.runJSON(0, "jobs show 4", &job)
+	if job.ID != 4 || job.Attempts != 1 || *job.Error != "boom\nline two" || len(job.History) != 1 || job.History[0].Kind != "failed" ||
+		len(job.Explanation) != 1 || job.Explanation[0].Reason != "done" {
+		t.Errorf("got %+v", job)
+	}
+	var reasons []struct {
+		Reason string
+		Detail map[string]any
+	}
+	s.runJSON(0, "jobs explain 2", &reasons)
+	if len(reasons) != 1 || reasons[0].Reason != "lock" || reasons[0].Detail["job"] != 1.0 {
+		t.Errorf("got %v", reasons)
+	}
+	for _, words := range []string{"jobs show 99", "jobs explain 99", "jobs show 99 --json", "jobs explain 99 --json"} {
+		if out, errs := s.run(1, words); out != "" || !strings.Contains(errs, "job 99 does not exist") {
+			t.Errorf("%s: got %q, %q", words, out, errs)
+		}
+	}
+}
+
+// The list of reasons is closed: a new one needs a sentence.
+func TestEveryReasonHasASentence(t *testing.T) {
+	s := newSession(t)
+	text := s.ask(`select obj_description('procrastinate_explain_job(bigint)'::regprocedure)`)
+	_, text, found := strings.Cut(text, "reason: ")
+	text, _, _ = strings.Cut(text, "detail: ")
+	unknown := sentence("", detail{})
+	count := 0
+	for _, part := range strings.Split(text, ". ") {
+		if reason, _, named := strings.Cut(part, ":"); named && strings.TrimSpace(reason) == reason && !strings.Contains(reason, " ") {
+			count++
+			if sentence(reason, detail{}) == unknown {
+				t.Errorf("no sentence for %q", reason)
+			}
+		}
+	}
+	if !found || count < 12 {
+		t.Errorf("found %d reasons in %q", count, text)
+	}
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
+
+	"github.com/procrastinate-pg/procrastinate/worker"
+)
+
+func history() string {
+	return `select a.at, a.kind, coalesce(a.attempt::text, '') as attempt, coalesce(a.worker_id::text, '') as worker,
+		coalesce(a.scheduled_at::text, '') as again_at, coalesce(a.error, '') as error
+		from procrastinate_attempts a where a.job_id = $1 order by a.id`
+}
+
+func jobsShowCommand(options *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show ID",
+		Short: "Show all of a job, its history, and why it is not running",
+		Long: "Show all of a job, why it is not running, and its history: each end of an attempt that was not plain success,\n" +
+			"each request to stop and each retry by hand.",
+		Example: "  procrastinate jobs show 1234\n" +
+			"  procrastinate jobs show 1234 --json | jq .args",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := oneJob(cmd, args)
+			if err != nil {
+				return err
+			}
+			return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {
+				if options.json {
+					return orNoJob(id, db.showOne(ctx, cmd.OutOrStdout(), options, jobRecord+`,
+						(select coalesce(json_agg(a order by a.id), '[]') from procrastinate_attempts a where a.job_id = j.id) as history,
+						(select coalesce(json_agg(e), '[]') from procrastinate_explain_job(j.id) e) as explanation
+						from procrastinate_jobs j where j.id = $1`, id))
+				}
+				return showJob(ctx, db, options, cmd.OutOrStdout(), id)
+			})
+		},
+	}
+}
+
+func showJob(ctx context.Context, db *database, options *options, out io.Writer, id int64) error {
+	err := db.showOne(ctx, out, options, jobRecord+` from procrastinate_jobs j where j.id = $1`, id)
+	if err != nil {
+		return orNoJob(id, err)
+	}
+	reasons, err := explain(ctx, db, id)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out)
+	if _, err := io.WriteString(out, sentences(reasons)); err != nil {
+		return err
+	}
+	var any bool
+	err = db.conn.QueryRow(ctx, db.qualified(`select exists (select from procrastinate_attempts a where a.job_id = $1)`), id).Scan(&any)
+	if err != nil || !any {
+		return err
+	}
+	fmt.Fprintln(out)
+	_, err = db.show(ctx, out, options, history(), id)
+	return err
+}
+
+// orNoJob names the job of which a query found no row.
+func orNoJob(id int64, err error) error {
+	if errors.Is(err, pgx.ErrNoRows) {
+		return fmt.Errorf("%w: job %d does not exist", worker.ErrNoJob, id)
+	}
+	return err
+}
+
+func jobsExplainCommand(options *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "explain ID",
+		Short: "Tell why a job is not running",
+		Long: "Tell why a job is not running: whatever is in its way, the decisive first. The word at the beginning of a line\n" +
+			"is the reason that procrastinate_explain_job gives; docs/sql.md lists them.",
+		Example: "  procrastinate jobs explain 1234\n" +
+			"  procrastinate jobs explain 1234 --json | jq -r '.[0].reason'",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := oneJob(cmd, args)
+			if err != nil {
+				return err
+			}
+			return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {
+				if options.json {
+					_, err := db.show(ctx, cmd.OutOrStdout(), options, `select e.reason, e.detail from procrastinate_explain_job($1) e`, id)
+					return err
+				}
+				reasons, err := explain(ctx, db, id)
+				if err != nil {
+					return err
+				}
+				_, err = io.WriteString(cmd.OutOrStdout(), sentences(reasons))
+				return err
+			})
+		},
+	}
+}
+
+func explain(ctx context.Context, db *database, id int64) ([]reason, error) {
+	rows, err := db.conn.Query(ctx, db.qualified(`select e.reason, e.detail from procrastinate_explain_job($1) e`), id)
+	if err != nil {
+		return nil, told(err)
+	}
+	reasons, err := pgx.CollectRows(rows, pgx.RowToStructByPos[reason])
+	return reasons, told(err)
+}
