@@ -19,7 +19,7 @@ const prefix = "PROCRASTINATE_"
 func invalid(name, value, kind string) error {
 	wanted := map[string]string{
 		"int": ": want a whole number above 0", "int32": ": want a whole number", "bool": ": want true or false",
-		"duration": ": want a span above 0, as in 30s", "time.Duration": ": want a span above 0, as in 30s",
+		"duration": ": want a span above 0, as in 30s", "span": ": want a span, as in 90s, 12h or 30d", "time.Duration": ": want a span above 0, as in 30s",
 	}[kind]
 	return fmt.Errorf("invalid value %q for %s%s", value, name, wanted)
 }

@@ -12,14 +12,18 @@ import (
 	"github.com/spf13/pflag"
 )
 
-var allStatuses = []string{"todo", "doing", "succeeded", "failed", "cancelled", "aborted"}
+var (
+	endedStatuses = []string{"succeeded", "failed", "cancelled", "aborted"}
+	allStatuses   = []string{"todo", "doing", "succeeded", "failed", "cancelled", "aborted"}
+)
 
 // filter says by flags which jobs are meant. What is not given does not matter.
 type filter struct {
 	task, queue, lock string
 	named             []string // --status
 	short             []string // --failed and the like
-	allowed           []string
+	allowed, usual    []string // usual: when no status was asked for
+	olderThan         span
 	before            int
 }
 
@@ -43,10 +47,22 @@ func (f *filter) addStatuses(flags *pflag.FlagSet, allowed []string, usage strin
 	}
 }
 
+func (f *filter) addOlderThan(flags *pflag.FlagSet, usage string) {
+	flags.Var(&f.olderThan, "older-than", usage+", as in 90m, 12h or 30d")
+}
+
 func (f *filter) statuses() []string {
 	statuses := slices.Concat(f.named, f.short)
+	if len(statuses) == 0 {
+		return f.usual
+	}
 	slices.Sort(statuses)
 	return slices.Compact(statuses)
+}
+
+// given: some flag says which jobs.
+func (f *filter) given() bool {
+	return len(f.named)+len(f.short) > 0 || f.task != "" || f.queue != "" || f.olderThan.given
 }
 
 // check names what is wrong with the flags, those of the command itself.
@@ -79,6 +95,22 @@ func emptyFlags(flags *pflag.FlagSet) error {
 		}
 	})
 	return errors.Join(faults...)
+}
+
+// words describe the filter to a person.
+func (f *filter) words() string {
+	var words []string
+	if f.task != "" {
+		words = append(words, "task "+f.task)
+	}
+	if f.queue != "" {
+		words = append(words, "queue "+f.queue)
+	}
+	words = append(words, strings.Join(f.statuses(), " or "))
+	if f.olderThan.given {
+		words = append(words, "older than "+f.olderThan.text)
+	}
+	return strings.Join(words, ", ")
 }
 
 // arguments are those of a statement, which names them by number.
@@ -168,6 +200,10 @@ func (f *filter) from(ctx context.Context, db *database, args *arguments) (strin
 	}
 	if f.lock != "" {
 		want("j.lock = ?", f.lock)
+	}
+	if f.olderThan.given {
+		want("case j.status when 'todo' then j.deferred_at when 'doing' then j.started_at else j.finished_at end < clock_timestamp() - ?::interval",
+			f.olderThan.interval())
 	}
 	return " from procrastinate_jobs j where " + strings.Join(wanted, " and "), nil
 }

@@ -12,12 +12,14 @@ import (
 func jobsCommand(options *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "jobs",
-		Short: "List jobs and explain them",
+		Short: "List jobs, explain them, cancel, retry, delete and change them",
 		Example: "  procrastinate jobs list --failed --task send_email\n" +
-			"  procrastinate jobs explain 1234",
+			"  procrastinate jobs explain 1234\n" +
+			"  procrastinate jobs retry 1234 1235",
 	}
 	cmd.AddCommand(
 		jobsListCommand(options), jobsShowCommand(options), jobsExplainCommand(options),
+		jobsCancelCommand(options), jobsRetryCommand(options), jobsDeleteCommand(options), jobsChangeCommand(options),
 	)
 	return cmd
 }

@@ -136,3 +136,78 @@ func TestEveryReasonHasASentence(t *testing.T) {
 		t.Errorf("found %d reasons in %q", count, text)
 	}
 }
+
+func TestJobsByID(t *testing.T) {
+	s := newSession(t)
+	s.variety()
+	out, errs := s.run(1, "jobs cancel 3 5 2 99")
+	if out != "job 3 cancelled\njob 2 cancelled\n" {
+		t.Errorf("got %q", out)
+	}
+	if want := "procrastinate: job 5 is failed (Only a waiting job can be cancelled, or a running one aborted.)\n" +
+		"job 99 does not exist (It may have been deleted by retention.)\n"; errs != want {
+		t.Errorf("got %q, want %q", errs, want)
+	}
+	s.wantJobs("1:doing 2:cancelled 3:cancelled 4:failed 5:failed 6:succeeded 7:cancelled 8:todo")
+
+	if _, errs := s.run(1, "jobs cancel 1"); !strings.Contains(errs, "job 1 is doing") {
+		t.Errorf("got %q", errs)
+	}
+	if out, _ := s.run(0, "jobs cancel 1 --abort"); out != "job 1 asked to stop\n" {
+		t.Errorf("got %q", out)
+	}
+	if got := s.ask(`select j.abort_requested::text from procrastinate_jobs j where j.id = 1`); got != "true" {
+		t.Errorf("abort_requested is %s", got)
+	}
+
+	if out, _ := s.run(0, "jobs retry 4 7"); out != "job 4 todo again\njob 7 todo again\n" {
+		t.Errorf("got %q", out)
+	}
+	s.run(0, "jobs retry 5 --in 1d1h")
+	if got := s.ask(`select (j.scheduled_at - now() between '1 d 59 min' and '1 d 1 h')::text from procrastinate_jobs j where j.id = 5`); got != "true" {
+		t.Errorf("not due in a day and an hour: %s", got)
+	}
+
+	var outcomes []outcome
+	s.runJSON(1, "jobs delete 1 6 8 99", &outcomes)
+	if got := fmt.Sprint(outcomes); !strings.HasPrefix(got, "[{1  job status does not allow it: job 1 is doing; procrastinate jobs cancel --abort 1 asks it to stop} "+
+		"{6 deleted } {8 deleted } {99  no such job: job 99 does not exist}]") {
+		t.Errorf("got %s", got)
+	}
+	s.wantJobs("1:doing 2:cancelled 3:cancelled 4:todo 5:todo 7:todo")
+}
+
+func TestJobsChange(t *testing.T) {
+	s := newSession(t)
+	s.exec(`select procrastinate_defer('a') from generate_series(1, 2)`)
+	row := func() string {
+		return s.ask(`select j.priority || ' ' || j.queue_name || ' ' || coalesce(j.scheduled_at::text, '-') from procrastinate_jobs j where j.id = 1`)
+	}
+	for _, step := range []struct{ flags, want string }{
+		{"--priority -3", "-3 default -"},
+		{"--queue slow", "-3 slow -"},
+		{"--priority 0 --queue q --at 2099-01-02T00:00Z", "0 q 2099-01-02 00:00:00+00"},
+	} {
+		s.exec(`set timezone = 'UTC'`)
+		if out, _ := s.run(0, "jobs change 1 "+step.flags); out != "job 1 changed\n" {
+			t.Errorf("%s: got %q", step.flags, out)
+		}
+		if got := row(); got != step.want {
+			t.Errorf("%s: got %s, want %s", step.flags, got, step.want)
+		}
+	}
+	s.run(0, "jobs change 1 2 --in 2w")
+	if got := s.ask(`select count(*)::text from procrastinate_jobs j where j.scheduled_at - now() between '13 d 23 h' and '14 d'`); got != "2" {
+		t.Errorf("%s jobs are due in two weeks", got)
+	}
+	if _, errs := s.run(2, "jobs change 1 --at someday"); !strings.Contains(errs, `"someday"`) {
+		t.Errorf("got %q", errs)
+	}
+	if _, errs := s.run(2, "jobs change 1 --at infinity"); !strings.Contains(errs, "schedule_at") {
+		t.Errorf("got %q", errs)
+	}
+	s.exec(`select procrastinate_cancel_job(2)`)
+	if out, errs := s.run(1, "jobs change 2 1 --priority 1"); out != "job 1 changed\n" || !strings.Contains(errs, "job 2 is cancelled") {
+		t.Errorf("got %q, %q", out, errs)
+	}
+}

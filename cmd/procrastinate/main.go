@@ -89,7 +89,7 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			jobsCommand(options), checkCommand(options),
 		}},
 		{"Act", []*cobra.Command{
-			repairCommand(options),
+			pruneCommand(options), repairCommand(options),
 		}},
 	} {
 		root.AddGroup(&cobra.Group{ID: group.title, Title: group.title + ":"})

@@ -3,11 +3,13 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -53,6 +55,25 @@ var anySeconds = regexp.MustCompile(`\b\d+s\b`)
 // steady is a text in which the test's own pace does not show: seconds are 0s, and an hour from then is 60m.
 func steady(text string) string {
 	return strings.ReplaceAll(anySeconds.ReplaceAllString(text, "0s"), "59m", "60m")
+}
+
+// waitFor returns when the condition holds.
+func (s *session) waitFor(condition string, args ...any) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for holds := false; !holds; {
+		if err := s.conn.QueryRow(ctx, condition, args...).Scan(&holds); err != nil {
+			s.Fatalf("%s: %v", condition, err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			s.Fatalf("it never held: %s", condition)
+		}
+	}
 }
 
 // run runs a command given in words and wants its exit code.
