@@ -86,7 +86,8 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			deferCommand(options), workerCommand(options, readWorkerEnv(environ)), tickCommand(options), benchCommand(options),
 		}},
 		{"Look", []*cobra.Command{
-			jobsCommand(options), checkCommand(options),
+			jobsCommand(options), queuesCommand(options), tasksCommand(options), workersCommand(options), locksCommand(options),
+			checkCommand(options),
 		}},
 		{"Act", []*cobra.Command{
 			pruneCommand(options), repairCommand(options),
