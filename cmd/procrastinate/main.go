@@ -87,7 +87,7 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		}},
 		{"Look", []*cobra.Command{
 			jobsCommand(options), queuesCommand(options), tasksCommand(options), workersCommand(options), locksCommand(options),
-			checkCommand(options),
+			healthCommand(options), checkCommand(options),
 		}},
 		{"Act", []*cobra.Command{
 			pruneCommand(options), repairCommand(options),

@@ -142,7 +142,7 @@ func TestTheyWorkThroughAPooler(t *testing.T) {
 		"jobs change 2 --priority 3 --queue other --in 1h", "jobs cancel 2", "jobs retry 2 --in 1m", "jobs retry 7", "jobs delete 6",
 		"jobs retry --failed --task bad --older-than 0s --in 1d --dry-run", "jobs retry --failed --task bad --older-than 0s --in 1d --yes",
 		"jobs cancel --queue out --abort --yes", "prune --older-than 0s --queue paused --yes", "queues", "queues pause a", "tasks",
-		"tasks define a --queue q --priority 1 --max-attempts 3 --retry-wait 1m --retry-exponential 2 --shared", "tasks drop a", "workers", "locks",
+		"tasks define a --queue q --priority 1 --max-attempts 3 --retry-wait 1m --retry-exponential 2 --shared", "tasks drop a", "workers", "locks", "health",
 	} {
 		s.run(0, words)
 	}

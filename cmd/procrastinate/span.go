@@ -73,3 +73,8 @@ func parseSpan(text string) (span, error) {
 func (s *span) interval() pgtype.Interval {
 	return pgtype.Interval{Days: int32(s.days), Microseconds: s.rest.Microseconds(), Valid: s.given}
 }
+
+// duration counts a day as 24 hours.
+func (s *span) duration() time.Duration {
+	return time.Duration(s.days)*24*time.Hour + s.rest
+}
