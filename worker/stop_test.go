@@ -3,10 +3,13 @@ package worker
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 func TestStopLetsHandlersFinish(t *testing.T) {
@@ -151,4 +154,38 @@ func TestHandlerThatIgnoresALostRegistrationEndsTheWorker(t *testing.T) {
 		}
 		free.open()
 	})
+}
+
+func TestAbortEndsAWorkerWhoseDatabaseDoesNotAnswer(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	pool, err := pgxpool.New(t.Context(), "postgres://"+silent.Addr().String()+"/postgres?sslmode=disable")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	w, err := New(pool, Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Handle("task", done)
+	ended := make(chan error, 1)
+	go func() { ended <- w.Run(t.Context()) }()
+	conn, err := silent.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	w.Abort()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("ended with %v, want no error", err)
+		}
+	case <-time.After(callTimeout / 2):
+		t.Error("it still waits for an answer")
+	}
 }

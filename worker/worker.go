@@ -94,6 +94,17 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ctx, stop := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
+	watching.Go(func() { // Abort ends also the calls that come before there is a handler to cancel
+		select {
+		case <-w.abort:
+			stop()
+		case <-ctx.Done():
+		}
+	})
 	if err := w.checkSchema(ctx); err != nil {
 		return w.unlessStopped(ctx, err)
 	}
