@@ -11,7 +11,7 @@ const manyJobs = 16
 var (
 	allYoung = edit{"raise_floor.sql", "c_young constant bigint := 100::bigint;", "c_young constant bigint := 1000000000;"}
 	allOld   = edit{"raise_floor.sql", "c_young constant bigint := 100::bigint;", "c_young constant bigint := 0;"}
-	oldBelow = edit{"raise_floor.sql", ":= greatest(pg_snapshot_xmax(p_snapshot)::text::bigint - c_young, 0)::text::xid8", ":= current_setting('test.old')::xid8"}
+	oldBelow = edit{"raise_floor.sql", ":= greatest(pg_snapshot_xmax(p_snapshot)::text::bigint - c_young, 0)::text::xid8", ":= least(current_setting('test.old')::bigint, pg_snapshot_xmax(p_snapshot)::text::bigint)::text::xid8"}
 
 	withoutLate         = without("the late transactions", "raise_floor.sql", "where x <= f.xid", "where false")
 	withoutThatSnapshot = without("that snapshot", "fetch_jobs.sql", "v_lane.late, v_next.snapshot)", "v_lane.late, pg_current_snapshot())")
