@@ -11,7 +11,8 @@ import (
 
 // attempt is what a handler's context carries.
 type attempt struct {
-	job    *Job
+	job    *Job // the worker's
+	given  Job  // the handler's, which it may change
 	queue  protocol
 	worker int64 // the registration
 
@@ -23,6 +24,11 @@ type attempt struct {
 }
 
 type attemptKey struct{}
+
+func (a *attempt) context(ctx context.Context) context.Context {
+	a.given = *a.job
+	return context.WithValue(ctx, attemptKey{}, a)
+}
 
 func attemptOf(ctx context.Context) *attempt {
 	a, _ := ctx.Value(attemptKey{}).(*attempt)

@@ -79,7 +79,7 @@ func (j *Job) attrs() []any {
 // FromContext returns the job whose handler was given this context, or nil.
 func FromContext(ctx context.Context) *Job {
 	if a := attemptOf(ctx); a != nil {
-		return a.job
+		return &a.given
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (s *shift) begin(ctx context.Context, h *held) {
 		return
 	}
 	e := &execution{held: h, handler: handler, attempt: attempt{job: h.job, queue: s.queue, worker: s.worker}}
-	ctx, cancel := context.WithCancelCause(context.WithValue(ctx, attemptKey{}, &e.attempt))
+	ctx, cancel := context.WithCancelCause(e.attempt.context(ctx))
 	e.ctx, e.release = ctx, func() { cancel(nil) }
 	if h.job.Timeout > 0 {
 		s.limit(e)
@@ -106,7 +106,7 @@ func (s *shift) execute(e *execution) {
 		e.release()
 		s.post(func() { s.ended(e.held, end, change) })
 	}()
-	result, change, err = call(e.ctx, e.handler, e.held.job)
+	result, change, err = call(e.ctx, e.handler, &e.attempt.given)
 }
 
 // cancel cancels the handler of a job that runs.

@@ -180,6 +180,24 @@ func TestJobsThatWaitForTheirLockLeaveTheirSlotsToOthers(t *testing.T) {
 	})
 }
 
+func TestWhatAHandlerDoesToItsJobIsItsOwnAffair(t *testing.T) {
+	db := newFake(lockedJob(1, "a"), lockedJob(2, "a"))
+	run := func(ctx context.Context, j *Job) (any, error) {
+		if FromContext(ctx) != j {
+			t.Error("the context has another job")
+		}
+		*j = *job(7)
+		if j.Attempt++; FromContext(ctx).ID != 7 {
+			t.Error("the context has the job as it was")
+		}
+		return nil, FinishTx(ctx, nil, nil)
+	}
+	try(t, db, Config{MaxPerLock: 2}, run, func(*trial) {
+		synctest.Wait()
+		wantEnds(t, db, map[int64]string{1: "finish", 2: "finish", 7: ""})
+	})
+}
+
 func TestTimeoutIsAFailure(t *testing.T) {
 	slow := job(1)
 	slow.Timeout = 3 * time.Second

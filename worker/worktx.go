@@ -91,13 +91,13 @@ func (t *txWork) run(ctx context.Context, tx pgx.Tx, job *Job) error {
 
 func (t *txWork) handle(ctx context.Context, job *Job) ending {
 	a := &attempt{job: job, queue: t.queue, worker: t.worker}
-	ctx = context.WithValue(ctx, attemptKey{}, a)
+	ctx = a.context(ctx)
 	if job.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, job.Timeout, ErrTimeout)
 		defer cancel()
 	}
-	result, _, err := call(ctx, t.handlers[job.Task], job)
+	result, _, err := call(ctx, t.handlers[job.Task], &a.given)
 	return settle(context.Cause(ctx), a, result, err)
 }
 
