@@ -52,7 +52,7 @@ var errNotCommitted = errors.New("the transaction in which the job was finished 
 // The error is ErrNotHeld when the job is no longer this worker's, or the handler has returned, and ErrNotRegistered when the worker
 // is not: then roll back, another has or had the job. A handler that returns an error afterwards fails the job, unless its
 // transaction was committed all the same; one that returns success without having committed fails it too. It waits for whoever
-// holds the job's row.
+// holds the job's row. Without Config.Schema the transaction's search_path must find the queue, too.
 func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
 	a := attemptOf(ctx)
 	switch {

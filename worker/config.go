@@ -26,7 +26,7 @@ type Config struct {
 
 	// Concurrency is how many handlers run at once. Zero means 100, which suits handlers in Go. While handlers take less
 	// than 20 ms the worker also holds what they get through in that time, at most 1,000 jobs or Concurrency, so that they
-	// need not wait for the database; a job that has not started after a second is given back.
+	// need not wait for the database; a job that found no handler free for a second is given back.
 	Concurrency int `env:"CONCURRENCY"`
 
 	// TaskConcurrency is how many handlers of a task run at once, in slots of their own beside Concurrency: {"resize": 2}. The
@@ -34,7 +34,7 @@ type Config struct {
 	TaskConcurrency map[string]int `env:"TASK_CONCURRENCY" envKeyValSeparator:"="`
 
 	// MaxPerLock is how many jobs of one lock one fetch may bring; they run one after the other.
-	// More than one is faster on a hot lock, and keeps its jobs from other workers meanwhile. Zero means 1.
+	// More than one is faster on a hot lock, and keeps its jobs from other workers meanwhile, however long they take. Zero means 1.
 	MaxPerLock int `env:"MAX_PER_LOCK"`
 
 	// PollInterval is how long an idle worker sleeps when no notification comes. Zero means 5s.

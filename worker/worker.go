@@ -85,7 +85,8 @@ func (w *Worker) Abort() {
 // GracefulTimeout to return, then they are cancelled and their jobs given back. It returns nil after a clean
 // stop; ErrSchema if the schema is missing or of another version; ErrStuck if handlers ignored their
 // cancellation, which then still run; ErrUndelivered if the database did not take what was left to say.
-// While the database is away it waits, and keeps what its handlers returned.
+// A database that does not answer in the beginning is an error. When it goes away later the worker waits, and keeps what its
+// handlers returned.
 func (w *Worker) Run(ctx context.Context) error {
 	if !w.started.CompareAndSwap(false, true) {
 		return errors.New("worker runs or ran already")

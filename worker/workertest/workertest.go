@@ -9,7 +9,8 @@
 //	}
 //
 // The transaction must be READ COMMITTED, PostgreSQL's default. Handlers that shall see what the test wrote, and be undone with it,
-// work in the same transaction.
+// work in the same transaction. In one database, a test whose worker has tasks that no worker registered before waits for the end of
+// others that do.
 package workertest
 
 import (
