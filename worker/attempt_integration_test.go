@@ -5,7 +5,9 @@ package worker_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -61,6 +63,41 @@ func TestEffectsAndFinishCommitTogetherOrNotAtAll(t *testing.T) {
 	}
 	if got := s.query("select string_agg(e.task, ' ') from effect e"); got != "commit" {
 		t.Errorf("effects of %q, want only those of commit", got)
+	}
+	s.wantHealthy()
+}
+
+func TestACommitAfterTheWorkerWasRemovedStands(t *testing.T) {
+	s := newSite(t)
+	var runs atomic.Int64
+	s.run(worker.Config{BeatInterval: 20 * time.Millisecond, StalledAfter: 2 * time.Second}, map[string]worker.Handler{
+		"next": func(context.Context, *worker.Job) (any, error) { return nil, nil },
+		"late": func(ctx context.Context, _ *worker.Job) (any, error) {
+			runs.Add(1)
+			uncancelled := context.WithoutCancel(ctx)
+			tx, err := s.pool.Begin(uncancelled)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { _ = tx.Rollback(uncancelled) }() // says only that it was committed
+			if err := worker.FinishTx(ctx, tx, "late"); err != nil {
+				return nil, err
+			}
+			if _, err := s.pool.Exec(uncancelled, "delete from procrastinate_workers"); err != nil {
+				return nil, err
+			}
+			<-ctx.Done()
+			if _, err := s.pool.Exec(uncancelled, "select procrastinate_tick()"); err != nil { // which would rescue the job
+				return nil, err
+			}
+			return nil, tx.Commit(uncancelled)
+		},
+	})
+	late, next := s.deferJob("late", ", lock => 'a'"), s.deferJob("next", ", lock => 'a'")
+	s.waitRow(next, "succeeded 1")
+	s.wantRow(late, `succeeded 1 "late"`)
+	if runs.Load() != 1 {
+		t.Errorf("it ran %d times, want once", runs.Load())
 	}
 	s.wantHealthy()
 }
