@@ -32,8 +32,27 @@ func OwnServer(t *testing.T) *Server {
 	if err != nil {
 		t.Skip("there is no PostgreSQL server here to start one of, which a restart needs")
 	}
-	// it lives until stdin is closed
-	cmd := exec.Command(filepath.Join(scripts, "with-postgres"), "sh", "-c", `echo "$DATABASE_URL"; cat`)
+	url := Started(t, 1, filepath.Join(scripts, "with-postgres"), "sh", "-c", `echo "$DATABASE_URL"; cat`)[0]
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DATABASE_URL", url)
+	s := &Server{
+		t: t, folder: config.Host, port: strconv.Itoa(int(config.Port)),
+		pgCtl: filepath.Join(strings.TrimSpace(string(bindir)), "pg_ctl"),
+	}
+	if os.Getuid() == 0 { // which pg_ctl refuses to run as
+		s.cred = credential(t, "postgres")
+	}
+	return s
+}
+
+// Started runs a script that says so many lines and then lives until its stdin is closed, as the end of the test does. It
+// finds no DATABASE_URL: the servers that it starts are its own.
+func Started(t *testing.T, count int, program string, args ...string) (lines []string) {
+	t.Helper()
+	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "DATABASE_URL=")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
@@ -51,26 +70,16 @@ func OwnServer(t *testing.T) *Server {
 	t.Cleanup(func() {
 		_ = stdin.Close()
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("the server: %v\n%s", err, &errs)
+			t.Errorf("%s: %v\n%s", program, err, &errs)
 		}
 	})
-	scanner := bufio.NewScanner(stdout)
-	if !scanner.Scan() {
-		t.Fatal("the server did not start")
+	for scanner := bufio.NewScanner(stdout); len(lines) < count; {
+		if !scanner.Scan() {
+			t.Fatalf("%s did not start", program)
+		}
+		lines = append(lines, scanner.Text())
 	}
-	config, err := pgx.ParseConfig(scanner.Text())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("DATABASE_URL", scanner.Text())
-	s := &Server{
-		t: t, folder: config.Host, port: strconv.Itoa(int(config.Port)),
-		pgCtl: filepath.Join(strings.TrimSpace(string(bindir)), "pg_ctl"),
-	}
-	if os.Getuid() == 0 { // which pg_ctl refuses to run as
-		s.cred = credential(t, "postgres")
-	}
-	return s
+	return lines
 }
 
 // Stop ends it as a crash would.

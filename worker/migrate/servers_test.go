@@ -3,10 +3,8 @@
 package migrate_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -14,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/procrastinate-pg/procrastinate/internal/testdb"
 	"github.com/procrastinate-pg/procrastinate/worker/migrate"
 )
 
@@ -31,36 +30,8 @@ func start(t *testing.T) servers {
 	if err := exec.CommandContext(t.Context(), "../../scripts/pg-bindir").Run(); err != nil {
 		t.Skip("there is no PostgreSQL server here to start two clusters of, which dump and restore needs")
 	}
-	// both live until stdin is closed
-	cmd := exec.Command("../../scripts/with-extension", "scripts/with-postgres", "bash", "-c",
+	lines := testdb.Started(t, 3, "../../scripts/with-extension", "scripts/with-postgres", "bash", "-c",
 		`echo "$PG_BINDIR"; echo "$DATABASE_URL"; unset DATABASE_URL; exec scripts/with-postgres bash -c 'echo "$DATABASE_URL"; cat'`)
-	cmd.Env = append(os.Environ(), "DATABASE_URL=")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = stdin.Close()
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("the servers: %v\n%s", err, &errs)
-		}
-	})
-	var lines [3]string
-	for i, scanner := 0, bufio.NewScanner(stdout); i < len(lines); i++ {
-		if !scanner.Scan() {
-			t.Fatal("the servers did not start")
-		}
-		lines[i] = scanner.Text()
-	}
 	return servers{bindir: lines[0], one: lines[1], other: lines[2]}
 }
 
