@@ -207,7 +207,8 @@ func TestWrongSchemaSaysWhatToRun(t *testing.T) {
 		{"nope", missing, `schema "nope" is not installed; run "procrastinate migrate --schema nope"`},
 		{"it's", missing, `schema "it's" is not installed; run "procrastinate migrate --schema 'it'\''s'"`},
 		{"", missing, `nothing is installed in search_path (name the schema if it is in another); run "procrastinate migrate"`},
-		{"s", of("99.0.0"), `the functions are of version 99.0.0, this program of ` + Version + `; run "procrastinate migrate --schema s"`},
+		{"s", of("0.0.9"), `the functions are of version 0.0.9, this program of ` + Version + `; run "procrastinate migrate --schema s"`},
+		{"s", of("99.0.0"), `schema does not fit this program: the functions are of version 99.0.0, newer than this program's ` + Version + `: update the program`},
 		{"", of(""), `the functions are of version unknown, this program of ` + Version + `; run "procrastinate migrate"`},
 	}
 	for _, test := range tests {

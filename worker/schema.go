@@ -21,6 +21,8 @@ func CheckSchema(ctx context.Context, db querier, schema string) error {
 		return fmt.Errorf("check schema: %w (the role needs usage on the schema and execute on its functions)", err)
 	case err != nil:
 		return fmt.Errorf("check schema: %w", err)
+	case IsNewer(version):
+		return fmt.Errorf("%w: the functions are of version %s, newer than this program's %s: update the program", ErrSchema, version, Version)
 	case version != Version:
 		reason := fmt.Sprintf("the functions are of version %s, this program of %s", cmp.Or(version, "unknown"), Version)
 		return &schemaError{reason, schema, nil}

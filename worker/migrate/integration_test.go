@@ -3,6 +3,7 @@
 package migrate_test
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -158,5 +159,21 @@ func TestNewerSchemaIsLeftAlone(t *testing.T) {
 	}
 	if _, err := migrate.Up(t.Context(), conn, schema); err == nil || !strings.Contains(err.Error(), "newer than this program") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestNewerFunctionsAreLeftAlone(t *testing.T) {
+	schema := testdb.Installed(t)
+	conn := testdb.Connect(t, schema)
+	if _, err := conn.Exec(t.Context(), `update procrastinate_install set version = '0.10.0', digest = 'theirs'`); err != nil {
+		t.Fatal(err)
+	}
+	before := state(t, conn, schema)
+	_, err := migrate.Up(t.Context(), conn, schema)
+	if !errors.Is(err, worker.ErrSchema) || !strings.Contains(err.Error(), "0.10.0, newer than this program's "+worker.Version) {
+		t.Errorf("got %v, want that they are newer", err)
+	}
+	if after := state(t, conn, schema); after != before {
+		t.Errorf("it was changed:\n%s\n%s", before, after)
 	}
 }

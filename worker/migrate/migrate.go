@@ -93,7 +93,7 @@ func (r Report) Nothing() bool {
 // Up brings the schema that is first in search_path up to date, on a connection made by Connect. It creates the
 // schema if it has a name and is missing. Two at once are safe: the second waits, then finds nothing to do. An
 // error leaves what was committed before it; the next Up goes on from there. It is worker.ErrSchema if the schema
-// belongs to the extension, which PostgreSQL updates.
+// belongs to the extension, which PostgreSQL updates, or if its functions are newer than this program's.
 func Up(ctx context.Context, conn *pgx.Conn, schema string) (report Report, err error) {
 	if err := refusePooler(ctx, conn); err != nil {
 		return report, err
@@ -113,11 +113,33 @@ func Up(ctx context.Context, conn *pgx.Conn, schema string) (report Report, err 
 	if err := refuseExtension(ctx, conn); err != nil {
 		return report, err
 	}
+	if err := refuseNewer(ctx, conn); err != nil {
+		return report, err
+	}
 	if report.Migrations, err = runMigrations(ctx, conn); err != nil {
 		return report, err
 	}
 	report.Functions, err = installFunctions(ctx, conn)
 	return report, err
+}
+
+// refuseNewer keeps a program from replacing functions that are newer than its own.
+func refuseNewer(ctx context.Context, conn *pgx.Conn) error {
+	var installed bool
+	if err := conn.QueryRow(ctx, `select to_regclass('procrastinate_install') is not null`).Scan(&installed); err != nil {
+		return fmt.Errorf("look for functions: %w", err)
+	}
+	if !installed {
+		return nil
+	}
+	var version string
+	if err := conn.QueryRow(ctx, `select coalesce(i.version, '') from procrastinate_install i`).Scan(&version); err != nil {
+		return fmt.Errorf("read installed version: %w", err)
+	}
+	if worker.IsNewer(version) {
+		return fmt.Errorf("%w: the functions are of version %s, newer than this program's %s: update the program", worker.ErrSchema, version, worker.Version)
+	}
+	return nil
 }
 
 func createSchema(ctx context.Context, conn *pgx.Conn, schema string) (bool, error) {
