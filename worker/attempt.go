@@ -16,11 +16,17 @@ type attempt struct {
 	queue  protocol
 	worker int64 // the registration
 
-	// finishedInTx is set when the job was finished in a transaction of the handler's, which may still be rolled back; it is what
-	// had to be done to its result.
-	finishedInTx atomic.Pointer[string]
+	inTest bool // by WorkTx
+
+	// finishedInTx is set when the job was finished in a transaction of the handler's, which may still be rolled back.
+	finishedInTx atomic.Pointer[inTxResult]
 
 	over atomic.Bool // the handler has returned: the worker may run the job again by now
+}
+
+type inTxResult struct {
+	result *string
+	change string // what had to be done to it
 }
 
 type attemptKey struct{}
@@ -42,7 +48,7 @@ var errNotCommitted = errors.New("the transaction in which the job was finished 
 // of the job commit together, or neither does. The handler then commits and returns a nil error; the worker does not finish
 // the job again, and what the handler returns as result is not stored: the result given here is, as with Handler.
 //
-//	tx, err := pool.Begin(ctx)
+//	tx, err := db.Begin(ctx)                                   // of a pool; in a test with WorkTx, of the test's transaction
 //	…
 //	if err := worker.FinishTx(ctx, tx, nil); err != nil {
 //		return nil, err
@@ -67,11 +73,14 @@ func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
 	}
 	outcomes, err := a.queue.finishTx(ctx, tx, a.worker, a.job.ID, encoded)
 	switch {
+	case a.inTest && errors.Is(err, ErrNotRegistered):
+		return fmt.Errorf("finish job %d in transaction: %w: its worker is in the test's transaction; begin this one there, as a savepoint",
+			a.job.ID, ErrNotRegistered)
 	case err != nil:
 		return fmt.Errorf("finish job %d in transaction: %w", a.job.ID, err)
 	case len(outcomes) > 0:
 		return fmt.Errorf("finish job %d in transaction: %w", a.job.ID, ErrNotHeld)
 	}
-	a.finishedInTx.Store(&change)
+	a.finishedInTx.Store(&inTxResult{encoded, change})
 	return nil
 }

@@ -26,6 +26,9 @@ type Ended struct {
 	// Status is what the database made of a failure: todo if the job runs again, else failed. Of others it is empty.
 	Status string
 
+	// Result is what a handler returned that succeeded, as JSON. Empty if there is none.
+	Result string
+
 	// Error is the text of a failure or of an abort.
 	Error string
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"time"
 )
 
@@ -90,8 +91,17 @@ func call(ctx context.Context, handler Handler, job *Job) (result *string, chang
 	return encodeResult(value)
 }
 
-// panicError is the failure for a panic that is being recovered from.
-func panicError(cause any) error { return fmt.Errorf("panic: %v\n\n%s", cause, debug.Stack()) }
+// panicError is the failure for a panic that is being recovered from, with the stack from where it panicked.
+func panicError(cause any) error {
+	head, stack, found := strings.Cut(string(debug.Stack()), "\npanic(")
+	if !found {
+		return fmt.Errorf("panic: %v\n\n%s", cause, head)
+	}
+	for range 2 { // the line of panic itself, and where that is
+		_, stack, _ = strings.Cut(stack, "\n")
+	}
+	return fmt.Errorf("panic: %v\n\n%s", cause, stack)
+}
 
 // maxResultBytes bounds a result: a database that keeps many larger ones is none to be looked at.
 const maxResultBytes = 8 << 20

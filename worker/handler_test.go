@@ -99,7 +99,7 @@ func TestSettle(t *testing.T) {
 
 func TestPanicIsAFailureWithItsStack(t *testing.T) {
 	_, _, err := call(t.Context(), func(context.Context, *Job) (any, error) { panic("oh no") }, job(1))
-	if err == nil || !strings.HasPrefix(err.Error(), "panic: oh no\n\n") || !strings.Contains(err.Error(), "handler_test.go") {
+	if err == nil || !strings.HasPrefix(err.Error(), "panic: oh no\n\ngithub.com/procrastinate-pg/procrastinate/worker.Test") || !strings.Contains(err.Error(), "handler_test.go") {
 		t.Errorf("got %v, want the panic and where it was", err)
 	}
 }

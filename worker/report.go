@@ -13,7 +13,7 @@ func (s *shift) emit(event Event) {
 
 func (s *shift) emitEnd(h *held, how Outcome, status string) {
 	if s.config.OnEvent != nil {
-		s.config.OnEvent(Ended{h.job, how, status, h.ending.text, h.ending.took})
+		s.config.OnEvent(h.ending.event(h.job, how, status))
 	}
 }
 

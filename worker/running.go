@@ -101,7 +101,7 @@ func (s *shift) execute(e *execution) {
 		end := settle(context.Cause(e.ctx), &e.attempt, result, err)
 		end.took = time.Since(began)
 		if inTx := e.attempt.finishedInTx.Load(); inTx != nil {
-			change = *inTx // what the handler returned is not stored
+			change = inTx.change // what the handler returned is not stored
 		}
 		e.release()
 		s.post(func() { s.ended(e.held, end, change) })

@@ -10,7 +10,7 @@ import (
 // ending is how a job shall leave the worker.
 type ending struct {
 	kind     kind
-	result   *string        // of succeeded: the JSON to store
+	result   *string        // of succeeded: the JSON to store; of finished: that is stored
 	text     string         // of failed, aborted and finished
 	wait     time.Duration  // of snoozed
 	retryIn  *time.Duration // of failed: nil leaves it to the policy
@@ -19,6 +19,14 @@ type ending struct {
 	inTx     bool // the handler finished the job in a transaction of its own: lost then means that it was committed
 	bare     bool // the database refused its result or text, which was replaced
 	doubtful bool // asked for once, and no answer came
+}
+
+func (e *ending) event(job *Job, how Outcome, status string) Ended {
+	event := Ended{Job: job, How: how, Status: status, Error: e.text, Took: e.took}
+	if e.result != nil && how == OutcomeFinished {
+		event.Result = *e.result
+	}
+	return event
 }
 
 type kind int
@@ -45,9 +53,10 @@ func (k kind) String() string {
 func settle(cause error, a *attempt, result *string, err error) ending {
 	a.over.Store(true)
 	end := settledSafely(cause, a.job, result, err)
-	if end.inTx = a.finishedInTx.Load() != nil; end.inTx && err == nil {
+	inTx := a.finishedInTx.Load()
+	if end.inTx = inTx != nil; end.inTx && err == nil {
 		// Only the database knows whether it was committed. To fail the job does nothing if it was.
-		end.kind, end.text = finished, errNotCommitted.Error()
+		end.kind, end.text, end.result = finished, errNotCommitted.Error(), inTx.result
 	}
 	return end
 }

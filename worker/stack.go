@@ -39,7 +39,7 @@ func stacksOf(ids []int64) map[int64]string {
 	for stack := range bytes.SplitSeq(all, []byte("\n\n")) {
 		id := goroutineOf(stack)
 		if _, wanted := stacks[id]; wanted {
-			stacks[id] = cutText(cleanText(string(stack)), maxErrorBytes)
+			stacks[id] = shorten(cleanText(string(stack)))
 		}
 	}
 	return stacks

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxErrorBytes bounds an error text; the database cuts at the same size.
-const maxErrorBytes = 10_000
+// maxErrorLength bounds an error text, in characters; the database cuts at the same length.
+const maxErrorLength = 10_000
 
 // cleanText replaces what a PostgreSQL text cannot hold: NUL and invalid UTF-8.
 func cleanText(text string) string {
@@ -27,8 +27,23 @@ func cutText(text string, size int) string {
 	return text[:size]
 }
 
+// shorten cuts a text to the length of an error.
+func shorten(text string) string {
+	if len(text) <= maxErrorLength {
+		return text
+	}
+	count := 0
+	for i := range text {
+		if count == maxErrorLength {
+			return text[:i]
+		}
+		count++
+	}
+	return text
+}
+
 func errorText(err error) string {
-	return cutText(cleanText(err.Error()), maxErrorBytes)
+	return shorten(cleanText(err.Error()))
 }
 
 // cleanJSON replaces what jsonb cannot hold: NUL and lone surrogates by U+FFFD, numbers out of range by null.

@@ -37,9 +37,10 @@ func TestErrorText(t *testing.T) {
 	if got, want := errorText(errors.New("a\x00b\xffc")), "a�b�c"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	long := errorText(errors.New(strings.Repeat("é", maxErrorBytes)))
-	if len(long) != maxErrorBytes {
-		t.Errorf("got %d bytes, want %d", len(long), maxErrorBytes)
+	for _, letter := range []string{"e", "é"} {
+		if got, want := errorText(errors.New(strings.Repeat(letter, maxErrorLength+1))), strings.Repeat(letter, maxErrorLength); got != want {
+			t.Errorf("got %d bytes of %s, want %d", len(got), letter, len(want))
+		}
 	}
 	if odd := cutText("aé", 2); odd != "a" {
 		t.Errorf("got %q, want the whole characters only", odd)

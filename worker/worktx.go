@@ -90,7 +90,7 @@ func (t *txWork) run(ctx context.Context, tx pgx.Tx, job *Job) error {
 }
 
 func (t *txWork) handle(ctx context.Context, job *Job) ending {
-	a := &attempt{job: job, queue: t.queue, worker: t.worker}
+	a := &attempt{job: job, queue: t.queue, worker: t.worker, inTest: true}
 	ctx = a.context(ctx)
 	if job.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -107,17 +107,17 @@ func (t *txWork) finish(ctx context.Context, job *Job, end ending) error {
 	if err != nil {
 		return err
 	}
-	event := Ended{Job: job, How: end.kind.outcome(), Error: end.text, Took: end.took}
+	how, status := end.kind.outcome(), ""
 	for _, o := range outcomes {
 		switch {
 		case o.what == outcomeLost && end.kind == finished:
-			event.How, event.Error = OutcomeFinished, ""
+			how, end.text = OutcomeFinished, ""
 		case o.what == outcomeLost || o.what == outcomeBusy:
-			event.How = OutcomeLost
-		case event.How == OutcomeFailed:
-			event.Status = o.what
+			how = OutcomeLost
+		case how == OutcomeFailed:
+			status = o.what
 		}
 	}
-	t.ends = append(t.ends, event)
+	t.ends = append(t.ends, end.event(job, how, status))
 	return nil
 }

@@ -52,7 +52,7 @@ func do(t *testing.T, q workertest.Queue, sql string, args ...any) {
 func describe(ends []worker.Ended) string {
 	lines := make([]string, len(ends))
 	for i, end := range ends {
-		lines[i] = strings.TrimSpace(fmt.Sprint(end.Job.Task, " ", end.How, " ", end.Status, " ", end.Error))
+		lines[i] = strings.TrimSpace(fmt.Sprint(end.Job.Task, " ", end.How, " ", end.Result, end.Status, " ", end.Error))
 	}
 	return strings.Join(lines, "; ")
 }
@@ -82,6 +82,15 @@ func TestWorkRunsWhatIsDueInTheTransactionOfTheTest(t *testing.T) {
 			_, err := q.Tx.Exec(ctx, "select 1 / 0")
 			return nil, fmt.Errorf("divide: %w", err)
 		},
+		"elsewhere": func(ctx context.Context, _ *worker.Job) (any, error) {
+			conn := testdb.Connect(t, "")
+			tx, err := conn.Begin(ctx)
+			if err != nil {
+				return nil, err
+			}
+			defer func() { _ = tx.Rollback(ctx) }()
+			return nil, worker.FinishTx(ctx, tx, nil)
+		},
 		"panics": func(context.Context, *worker.Job) (any, error) { panic("oh no") },
 		"tired": func(context.Context, *worker.Job) (any, error) {
 			if !snoozed {
@@ -95,20 +104,20 @@ func TestWorkRunsWhatIsDueInTheTransactionOfTheTest(t *testing.T) {
 		},
 	}
 	q, w := site(t, handlers, pgx.TxOptions{})
-	do(t, q, `select procrastinate_defer('order'), procrastinate_defer('order', schedule_in => '1 hour'), procrastinate_defer('broken'),
+	do(t, q, `select procrastinate_defer('order'), procrastinate_defer('order', schedule_in => '1 hour'), procrastinate_defer('broken'), procrastinate_defer('elsewhere'),
 	                 procrastinate_defer('panics'), procrastinate_defer('tired'), procrastinate_defer('again', max_attempts => 2), procrastinate_defer('unknown')`)
 	ends := q.Work(t, w)
 	got := describe(ends)
 	for _, want := range []string{
-		"order finished", "bill finished", "broken failed failed divide: ERROR: division by zero", "panics failed failed panic: oh no",
+		"order finished", `bill finished 9`, "elsewhere failed failed finish job", "begin this one there, as a savepoint", "broken failed failed divide: ERROR: division by zero", "panics failed failed panic: oh no",
 		"tired snoozed", "tired finished", "again failed todo busy",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
 		}
 	}
-	if len(ends) != 8 {
-		t.Errorf("%d runs, want 8: %s", len(ends), got)
+	if len(ends) != 9 {
+		t.Errorf("%d runs, want 9: %s", len(ends), got)
 	}
 	do(t, q, "create table broken ()") // what the broken handler wrote is undone
 	if jobs := q.Deferred(t, "order"); len(jobs) != 1 || jobs[0].ScheduledAt == nil {
