@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/procrastinate-pg/procrastinate/worker"
@@ -19,6 +20,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once; its jobs are taken back after 30 s
 	if err := run(ctx); err != nil {
 		log.Fatal(err)
 	}
@@ -44,7 +46,7 @@ func run(ctx context.Context) error {
 	w.Handle("transfer", worker.Typed(func(ctx context.Context, args Transfer) (any, error) {
 		return nil, transfer(ctx, pool, args)
 	}))
-	return w.Run(ctx) // until the first signal, and then until its handlers have ended
+	return w.Run(ctx) // until the signal, and then until the handlers have ended, or were cancelled after 30 s
 }
 
 type Greeting struct{ Name string }
@@ -81,9 +83,12 @@ type Transfer struct {
 	Amount   int
 }
 
-// transfer commits its effects together with the end of the job: both happen once, or neither.
-func transfer(ctx context.Context, pool *pgxpool.Pool, args Transfer) error {
-	tx, err := pool.Begin(ctx)
+// transfer commits its effects together with the end of the job: both happen once, or neither. db is a pool, or the transaction
+// of a test.
+func transfer(ctx context.Context, db interface {
+	Begin(context.Context) (pgx.Tx, error)
+}, args Transfer) error {
+	tx, err := db.Begin(ctx)
 	if err != nil {
 		return err
 	}

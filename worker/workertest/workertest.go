@@ -11,6 +11,11 @@
 // The transaction must be READ COMMITTED, PostgreSQL's default. Handlers that shall see what the test wrote, and be undone with it,
 // work in the same transaction. In one database, a test whose worker has tasks that no worker registered before waits for the end of
 // others that do.
+//
+// A handler that begins a transaction of its own, for worker.FinishTx, takes whatever can begin one: then it is given the pool in
+// the program, and in the test the test's transaction, where it begins a savepoint.
+//
+//	type beginner interface{ Begin(context.Context) (pgx.Tx, error) }
 package workertest
 
 import (
