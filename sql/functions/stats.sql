@@ -30,29 +30,28 @@ with piece as materialized (            -- of a lane, as fetch reads it
             select x.id, greatest(x.deferred_at, x.scheduled_at) as ready_at
             from procrastinate_jobs x
             where x.id = t.id and x.status = 'todo' and (x.scheduled_at is null or x.scheduled_at <= clock_timestamp())
-              and (x.queue_name, x.task_name, x.priority) = (p.queue_name, p.task_name, p.priority) and x.lock_key is null
+              -- not by =, which would let the index on task_name be taken instead of the key
+              and (x.queue_name, x.task_name, x.priority) is not distinct from (p.queue_name, p.task_name, p.priority)
+              and x.lock_key is null
             offset 0
         ) j on true
         where t.lane = p.lane and (t.xid, t.id) >= (p.first_xid, p.first_id) and t.xid <= p.last_xid
           and hashint8extended(t.id, 0) % p.every = 0
     ) s
+), first as materialized (            -- of each lock; asked for one by one they could be searched for among all of the lock
+    select distinct on (f.key) f.key, f.job_id
+    from procrastinate_lock_queue f
+    order by f.key, f.held desc, f.priority desc, f.job_id
 ), locked as (
     select
         j.queue_name, j.task_name, n.every, n.jobs::numeric / sum(count(*)) over () as each,
-        count(j.id) filter (where j.is_next) as ready, count(j.id) filter (where not j.is_next) as locked,
-        min(j.ready_at) filter (where j.is_next) as ready_at
+        count(j.id) filter (where f.job_id = j.id) as ready, count(j.id) filter (where f.job_id <> j.id) as locked,
+        min(j.ready_at) filter (where f.job_id = j.id) as ready_at
     from (select count(*) as jobs, 1 + (count(*) - 1) / 10000 as every from procrastinate_lock_queue q where not q.held) n
     join procrastinate_lock_queue q on not q.held and hashint8extended(q.job_id, 0) % n.every = 0
+    join first f on f.key = q.key
     left join lateral (
-        select
-            x.id, x.queue_name, x.task_name, greatest(x.deferred_at, x.scheduled_at) as ready_at,
-            (
-                select f.job_id = q.job_id
-                from procrastinate_lock_queue f
-                where f.key = q.key
-                order by f.held desc, f.priority desc, f.job_id
-                limit 1
-            ) as is_next
+        select x.id, x.queue_name, x.task_name, greatest(x.deferred_at, x.scheduled_at) as ready_at
         from procrastinate_jobs x
         where x.id = q.job_id and x.status = 'todo' and (x.lock_key, x.priority) = (q.key, q.priority)
         offset 0

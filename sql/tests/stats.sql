@@ -1,6 +1,6 @@
 -- What the views count, and what they do not: hints that outlived their jobs, jobs that ended.
 begin;
-select plan(43);
+select plan(44);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -176,8 +176,11 @@ select results_eq(
     'twenty thousand jobs that ended are read by whoever reads all jobs, and by no view');
 rollback to empty;
 
--- many jobs
+-- many jobs, also with a plan that was made for none
 
+set local plan_cache_mode = force_generic_plan;
+prepare kept as select coalesce(sum(q.locked), 0) as locked from procrastinate_queue_stats q;
+execute kept;
 select pg_temp.defer_many(1000, '{"task": "a"}');
 select is(pg_temp.depths(), '1000 ready, 0 locked, 0 future, 0 running', 'a thousand jobs are looked at');
 select pg_temp.defer_many(2000, '{"task": "a"}');
@@ -188,6 +191,9 @@ rollback to empty;
 
 select pg_temp.defer_many(10000, '{"task": "a", "lock": "l", "queue": "locked"}'), pg_temp.defer_many(10000, '{"task": "a", "schedule_in": "1 h", "queue": "future"}');
 select is(pg_temp.depths('locked') || '; ' || pg_temp.depths('future'), '1 ready, 9999 locked, 0 future, 0 running; 0 ready, 0 locked, 10000 future, 0 running', 'ten thousand jobs with locks, and future ones, are looked at');
+set local statement_timeout = '10 s';
+select lives_ok('execute kept', 'with that plan too they are looked at in time');
+set local statement_timeout = '60 s';
 select pg_temp.defer_many(5000, '{"task": "a", "lock": "l", "queue": "locked"}'), pg_temp.defer_many(5000, '{"task": "a", "schedule_in": "1 h", "queue": "future"}');
 select is(
     (select string_agg(format('%s %s %s', q.ready + q.locked, q.future, q.exact), '; ' order by q.queue_name) from procrastinate_queue_stats q),
