@@ -25,6 +25,7 @@ type attempt struct {
 }
 
 type inTxResult struct {
+	tx     pgx.Tx
 	result *string
 	change string // what had to be done to it
 }
@@ -81,6 +82,6 @@ func FinishTx(ctx context.Context, tx pgx.Tx, result any) error {
 	case len(outcomes) > 0:
 		return fmt.Errorf("finish job %d in transaction: %w", a.job.ID, ErrNotHeld)
 	}
-	a.finishedInTx.Store(&inTxResult{encoded, change})
+	a.finishedInTx.Store(&inTxResult{tx, encoded, change})
 	return nil
 }

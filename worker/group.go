@@ -34,6 +34,9 @@ func (w *Worker) groups() ([]group, error) {
 		for _, wrap := range slices.Backward(w.wrappers) {
 			handler = wrap(handler)
 		}
+		if handler == nil {
+			return nil, fmt.Errorf("a wrapper made no handler for task %q", task)
+		}
 		rest.handlers[task] = handler
 	}
 	var groups []group

@@ -144,3 +144,21 @@ func TestAConcurrencyOfATaskWithoutHandlerIsRefused(t *testing.T) {
 		t.Errorf("got %v, want that typo has no handler", err)
 	}
 }
+
+func TestAWrapperMustMakeAHandler(t *testing.T) {
+	s := newSite(t)
+	pool, err := pgxpool.NewWithConfig(t.Context(), poolConfig(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	w, err := worker.New(pool, worker.Config{Schema: s.schema})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Use(func(worker.Handler) worker.Handler { return nil })
+	w.Handle("a", func(context.Context, *worker.Job) (any, error) { return nil, nil })
+	if err := w.Run(t.Context()); err == nil || !strings.Contains(err.Error(), `no handler for task "a"`) {
+		t.Errorf("got %v, want that there is no handler", err)
+	}
+}

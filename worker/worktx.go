@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -76,8 +77,14 @@ func (t *txWork) run(ctx context.Context, tx pgx.Tx, job *Job) error {
 		return err
 	}
 	began := time.Now()
-	end := t.handle(ctx, job)
+	end, finishedIn := t.handle(ctx, job)
 	end.took = time.Since(began)
+	if finishedIn != nil && finishedIn.tx != tx {
+		// The release of our savepoint would also commit one that the handler forgot to.
+		if err := finishedIn.tx.Rollback(ctx); err != nil && !errors.Is(err, pgx.ErrTxClosed) {
+			return err
+		}
+	}
 	if tx.Conn().PgConn().TxStatus() == 'E' {
 		err = savepoint.Rollback(ctx)
 	} else {
@@ -89,7 +96,7 @@ func (t *txWork) run(ctx context.Context, tx pgx.Tx, job *Job) error {
 	return t.finish(ctx, job, end)
 }
 
-func (t *txWork) handle(ctx context.Context, job *Job) ending {
+func (t *txWork) handle(ctx context.Context, job *Job) (ending, *inTxResult) {
 	a := &attempt{job: job, queue: t.queue, worker: t.worker, inTest: true}
 	ctx = a.context(ctx)
 	if job.Timeout > 0 {
@@ -98,7 +105,7 @@ func (t *txWork) handle(ctx context.Context, job *Job) ending {
 		defer cancel()
 	}
 	result, _, err := call(ctx, t.handlers[job.Task], &a.given)
-	return settle(context.Cause(ctx), a, result, err)
+	return settle(context.Cause(ctx), a, result, err), a.finishedInTx.Load()
 }
 
 // finish tells the database how the job ended.

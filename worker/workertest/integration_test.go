@@ -82,6 +82,13 @@ func TestWorkRunsWhatIsDueInTheTransactionOfTheTest(t *testing.T) {
 			_, err := q.Tx.Exec(ctx, "select 1 / 0")
 			return nil, fmt.Errorf("divide: %w", err)
 		},
+		"forgets": func(ctx context.Context, _ *worker.Job) (any, error) {
+			tx, err := q.Tx.Begin(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return nil, worker.FinishTx(ctx, tx, nil)
+		},
 		"elsewhere": func(ctx context.Context, _ *worker.Job) (any, error) {
 			conn := testdb.Connect(t, "")
 			tx, err := conn.Begin(ctx)
@@ -104,20 +111,21 @@ func TestWorkRunsWhatIsDueInTheTransactionOfTheTest(t *testing.T) {
 		},
 	}
 	q, w := site(t, handlers, pgx.TxOptions{})
-	do(t, q, `select procrastinate_defer('order'), procrastinate_defer('order', schedule_in => '1 hour'), procrastinate_defer('broken'), procrastinate_defer('elsewhere'),
+	do(t, q, `select procrastinate_defer('order'), procrastinate_defer('order', schedule_in => '1 hour'), procrastinate_defer('broken'), procrastinate_defer('elsewhere'), procrastinate_defer('forgets'),
 	                 procrastinate_defer('panics'), procrastinate_defer('tired'), procrastinate_defer('again', max_attempts => 2), procrastinate_defer('unknown')`)
 	ends := q.Work(t, w)
 	got := describe(ends)
 	for _, want := range []string{
-		"order finished", `bill finished 9`, "elsewhere failed failed finish job", "begin this one there, as a savepoint", "broken failed failed divide: ERROR: division by zero", "panics failed failed panic: oh no",
+		"order finished", `bill finished 10`, "elsewhere failed failed finish job", "begin this one there, as a savepoint",
+		"forgets failed failed the transaction in which the job was finished was not committed", "broken failed failed divide: ERROR: division by zero", "panics failed failed panic: oh no",
 		"tired snoozed", "tired finished", "again failed todo busy",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in %s", want, got)
 		}
 	}
-	if len(ends) != 9 {
-		t.Errorf("%d runs, want 9: %s", len(ends), got)
+	if len(ends) != 10 {
+		t.Errorf("%d runs, want 10: %s", len(ends), got)
 	}
 	do(t, q, "create table broken ()") // what the broken handler wrote is undone
 	if jobs := q.Deferred(t, "order"); len(jobs) != 1 || jobs[0].ScheduledAt == nil {
