@@ -22,6 +22,7 @@ select
     m.name, j.task_name::text, j.args::jsonb, j.queue_name::text, j.priority, j.lock::text, j.queueing_lock::text, j.scheduled_at::timestamptz,
     j.max_attempts::integer, j.timeout, j.metadata::jsonb, j.status::text
 from made m join procrastinate_jobs j using (id)
+where m.name <> 'worker'    -- whose id may be a job's, too
 order by m.name;
 
 -- one job
