@@ -43,7 +43,7 @@ begin
         perform procrastinate_check_name('queue', queue);
     end if;
     if not isfinite(schedule_at) then
-        raise exception 'invalid schedule_at: %', schedule_at using errcode = 'PJ001';
+        raise exception 'invalid schedule_at: %', schedule_at using errcode = 'PJ001', detail = 'A finite time is accepted.';
     end if;
     select * into v_job from procrastinate_jobs j where j.id = job_id for update;
     if not found then

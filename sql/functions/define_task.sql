@@ -7,7 +7,7 @@ as $function$
 begin
     if p_span < p_min or p_span > interval '100 years' then
         raise exception 'invalid %: %', p_name, p_span
-            using errcode = 'PJ001', detail = format('A span from %s to 100 years is accepted.', p_min);
+            using errcode = 'PJ001', detail = format('A span from %s to 100 years is accepted.', case when p_min = '0' then '0' else p_min::text end);
     end if;
 end;
 $function$;

@@ -66,7 +66,7 @@ begin
                 when 'queue' then char_length(v_job.queue_name) || ' characters, 1 to 128 are accepted'
                 when 'lock' then octet_length(v_job.lock) || ' bytes, at most 1024 are accepted'
                 when 'queueing_lock' then octet_length(v_job.queueing_lock) || ' bytes, at most 1024 are accepted'
-                when 'schedule_at' then v_job.scheduled_at::text
+                when 'schedule_at' then v_job.scheduled_at || ', a finite time is accepted'
                 when 'max_attempts' then v_job.max_attempts || ', a job runs at least once'
                 when 'timeout' then v_job.timeout || ', from 1 ms to 100 years are accepted'
                 when 'on_conflict' then v_job.on_conflict || ', accepted are error, skip, replace and update'

@@ -1,6 +1,6 @@
 -- That a second defer of a queueing lock waits for an open one needs two sessions: the Go tests.
 begin;
-select plan(88);
+select plan(89);
 
 create function pg_temp.refusal(p_sql text)
 returns text
@@ -197,6 +197,9 @@ exception when others then
     return next;
 end;
 $function$;
+
+select is((select detail from pg_temp.conflict($$ select procrastinate_defer('a', schedule_in => '-5 min') $$)), 'A span from 0 to 100 years is accepted.',
+    'a span out of its range is told the range');
 
 insert into made values ('waiting', procrastinate_defer('a', queueing_lock => 'e'));
 truncate before;

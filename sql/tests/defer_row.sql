@@ -129,7 +129,7 @@ from (values
     ($$'a', 'schedule_in=soon'$$,                     'invalid schedule_in: soon'),
     ($$'a', 'schedule_in=-1 s'$$,                     'invalid schedule_in: -00:00:01'),
     ($$'a', 'schedule_in=1 s', 'schedule_at=now'$$,   'invalid schedule_in: schedule_at is given too'),
-    ($$'a', 'schedule_at=infinity'$$,                 'invalid schedule_at: infinity'),
+    ($$'a', 'schedule_at=infinity'$$,                 'invalid schedule_at: infinity, a finite time is accepted'),
     ($$'a', 'max_attempts=0'$$,                       'invalid max_attempts: 0, a job runs at least once'),
     ($$'a', 'timeout=0'$$,                            'invalid timeout: 00:00:00, from 1 ms to 100 years are accepted'),
     ($$'a', 'on_conflict=ignore'$$,                   'invalid on_conflict: ignore, accepted are error, skip, replace and update'),
