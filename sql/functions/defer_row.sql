@@ -17,6 +17,9 @@ begin
         raise exception 'invalid task: %', coalesce(p_argv[0], 'NULL')
             using errcode = 'PJ001', hint = 'The first argument of the trigger is the task.';
     end if;
+    if p_argv[0] ~ '[{}]' then
+        raise exception 'invalid task: %', p_argv[0] using errcode = 'PJ001', detail = 'The task is no template: nothing replaces a {name}.';
+    end if;
     foreach v_arg in array coalesce(p_argv[1:], '{}'::text[]) loop
         v_name := split_part(v_arg, '=', 1);
         v_value := substr(v_arg, length(v_name) + 2);
@@ -30,6 +33,9 @@ begin
         end if;
         if v_name in ('lock', 'queueing_lock', 'schedule_at') then
             perform procrastinate_check_template(v_name, v_value);
+        elsif v_name <> 'metadata' and v_value ~ '[{}]' then
+            raise exception 'invalid %: %', v_name, v_value
+                using errcode = 'PJ001', detail = 'Only lock, queueing_lock and schedule_at are templates: nothing replaces a {name} here.';
         end if;
         v_options := v_options || jsonb_build_object(v_name, v_value);
     end loop;
@@ -331,6 +337,7 @@ Who makes the trigger needs execute on this function; whoever fires it needs not
 fired it.
 Returns NULL, which no statement sees.
 Raises 23505 (a todo job has the queueing_lock, and on_conflict is error; constraint procrastinate_jobs_queueing_lock_idx_v1),
-40001 (the queueing lock changed hands a hundred times: try again), PJ001 (an argument of the trigger is unknown, given twice or
-out of its range, the trigger is not one of those described, or replace or update found a job of another task, queue or lock),
-PJ008 (a column that lock, queueing_lock or schedule_at names is NULL, or the row has none such).';
+40001 (the queueing lock changed hands a hundred times: try again), PJ001 (an argument of the trigger is unknown, given twice,
+out of its range or has a brace where nothing replaces a {name}, the trigger is not one of those described, or replace or update
+found a job of another task, queue or lock), PJ008 (a column that lock, queueing_lock or schedule_at names is NULL, or the row has
+none such).';

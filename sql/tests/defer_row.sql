@@ -1,6 +1,6 @@
 -- The rows of users' tables. All tables here are made for it, the last ones by a role that would like to be another.
 begin;
-select plan(78);
+select plan(82);
 
 -- What the jobs are, in their order; each question forgets them.
 create function pg_temp.jobs() returns setof jsonb language plpgsql as $function$
@@ -124,6 +124,10 @@ from (values
     ($$'a', 'queue='$$,                               'invalid queue: 0 characters, 1 to 128 are accepted'),
     ($$'a', 'priority=high'$$,                        'invalid priority: high'),
     ($$'a', 'priority=3000000000'$$,                  'invalid priority: 3000000000'),
+    ($$'a-{id}'$$,                                    'invalid task: a-{id}'),
+    ($$'a', 'queue=q-{id}'$$,                         'invalid queue: q-{id}'),
+    ($$'a', 'queue=q}'$$,                             'invalid queue: q}'),
+    ($$'a', 'priority={id}'$$,                        'invalid priority: {id}'),
     ($$'a', 'lock={id'$$,                             'invalid lock: {id'),
     ($$'a', 'queueing_lock={}'$$,                     'invalid queueing_lock: {}'),
     ($$'a', 'schedule_in=soon'$$,                     'invalid schedule_in: soon'),
