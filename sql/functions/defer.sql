@@ -150,6 +150,40 @@ Raises 23505 (a todo job has the queueing_lock, and on_conflict is error; constr
 schedule_in are both given, or replace or update found a job of another task, queue or lock), PJ008 (args are not an object, or
 lack what the task''s lock names).';
 
+-- Called when it is known that a value is wrong. A loop, for it can name the value, as one query over all cannot.
+create or replace function procrastinate_refuse_jobs(p_jobs jsonb, p_error text)
+returns void
+language plpgsql
+volatile
+set search_path from current
+as $function$
+declare
+    v_job   jsonb;
+    v_place bigint;
+    v_key   text;
+begin
+    begin
+        for v_job, v_place in select e.value, e.ordinality from jsonb_array_elements(p_jobs) with ordinality e order by e.ordinality loop
+            if jsonb_typeof(v_job) <> 'object' then
+                raise exception 'invalid jobs: element %: a JSON %, not an object', v_place, jsonb_typeof(v_job)
+                    using errcode = 'PJ001', hint = 'No job was deferred.';
+            end if;
+            v_key := 'priority';        perform (v_job ->> v_key)::integer;
+            v_key := 'schedule_at';     perform (v_job ->> v_key)::timestamptz;
+            v_key := 'schedule_in';     perform (v_job ->> v_key)::interval;
+            v_key := 'max_attempts';    perform (v_job ->> v_key)::integer;
+            v_key := 'timeout';         perform (v_job ->> v_key)::interval;
+        end loop;
+    exception when data_exception then
+        raise exception 'invalid jobs: element %, %: %', v_place, v_key, sqlerrm using errcode = 'PJ001', hint = 'No job was deferred.';
+    end;
+    raise exception 'invalid jobs: %', p_error using errcode = 'PJ001', hint = 'No job was deferred.';
+end;
+$function$;
+
+comment on function procrastinate_refuse_jobs(jsonb, text) is
+    'Raises PJ001 with the first element of the array that is no object, or has a value of another type; with p_error if there is none.';
+
 -- All checks come before the first insert. The block around the parsing writes nothing, so it costs no transaction id.
 create or replace function procrastinate_parse_jobs(p_jobs jsonb)
 returns procrastinate_new_job[]
@@ -158,8 +192,10 @@ volatile
 set search_path from current
 as $function$
 declare
-    v_jobs procrastinate_new_job[];
-    v_key  text;
+    v_jobs    procrastinate_new_job[];
+    v_key     text;
+    v_place   bigint;
+    v_no_task bigint;
 begin
     if jsonb_typeof(p_jobs) is distinct from 'array' then
         raise exception 'invalid jobs: %, not an array', coalesce(jsonb_typeof(p_jobs), 'NULL')
@@ -167,11 +203,12 @@ begin
     end if;
 
     begin
-        select k.key into v_key
+        select k.key, rest.place into v_key, v_place
         from (
-            select e - '{task,args,queue,priority,lock,queueing_lock,schedule_at,schedule_in,max_attempts,timeout,on_conflict,metadata}'::text[]
-            from jsonb_array_elements(p_jobs) e
-        ) rest(e)
+            select e.value - '{task,args,queue,priority,lock,queueing_lock,schedule_at,schedule_in,max_attempts,timeout,on_conflict,metadata}'::text[],
+                e.ordinality
+            from jsonb_array_elements(p_jobs) with ordinality e
+        ) rest(e, place)
         cross join jsonb_object_keys(rest.e) k(key)
         where rest.e <> '{}'
         limit 1;
@@ -184,8 +221,9 @@ begin
                 case when r.schedule_in is null then r.schedule_at else procrastinate_due_at(r.schedule_at, r.schedule_in) end,
                 coalesce(r.max_attempts, p.max_attempts), coalesce(r.timeout, p.timeout),
                 coalesce(r.on_conflict, 'error'), coalesce(r.metadata, '{}')
-            )::procrastinate_new_job order by r.ordinality)
-        into v_jobs
+            )::procrastinate_new_job order by r.ordinality),
+            min(r.ordinality) filter (where r.task is null)
+        into v_jobs, v_no_task
         from rows from (jsonb_to_recordset(p_jobs) as (
                  task text, args jsonb, queue text, priority integer, lock text, queueing_lock text, schedule_at timestamptz,
                  schedule_in interval, max_attempts integer, timeout interval, on_conflict text, metadata jsonb)
@@ -196,12 +234,14 @@ begin
             cross join lateral procrastinate_policy(x.task) y
         ) p on p.task_name = r.task;
     exception when data_exception then
-        raise exception 'invalid jobs: %', sqlerrm using errcode = 'PJ001', hint = 'No job was deferred.';
+        perform procrastinate_refuse_jobs(p_jobs, sqlerrm);
     end;
 
     if v_key is not null then
-        raise exception 'invalid jobs: unknown key %', v_key
+        raise exception 'invalid jobs: element %: unknown key %', v_place, v_key
             using errcode = 'PJ001', hint = 'The keys are the parameters of procrastinate_defer.';
+    elsif v_no_task is not null then
+        raise exception 'invalid jobs: element % has no task', v_no_task using errcode = 'PJ001', hint = 'No job was deferred.';
     end if;
     return coalesce(v_jobs, '{}');
 end;

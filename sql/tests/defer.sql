@@ -1,6 +1,6 @@
 -- That a second defer of a queueing lock waits for an open one needs two sessions: the Go tests.
 begin;
-select plan(89);
+select plan(99);
 
 create function pg_temp.refusal(p_sql text)
 returns text
@@ -164,7 +164,7 @@ from (values
     (4,  '[{"task": "a"}, "b"]',                           'invalid jobs',  'a string is not a job'),
     (5,  '[{"task": "a"}, null]',                          'invalid jobs',  'the JSON null is not a job'),
     (6,  '[{"task": "a"}, [{"task": "b"}]]',               'invalid jobs',  'an array is not a job'),
-    (7,  '[{"task": "a"}, {}]',                            'invalid task',  'a job without a task is refused'),
+    (7,  '[{"task": "a"}, {}]',                            'invalid jobs',  'a job without a task is refused'),
     (8,  '[{"task": "a"}, {"task": "b", "tasks": 1}]',     'invalid jobs',  'a key that is not known is refused'),
     (9,  '[{"task": "a", "Queue": "q"}]',                  'invalid jobs',  'keys are written in lowercase'),
     (10, '[{"task": "a", "priority": "high"}]',            'invalid jobs',  'a priority is a number'),
@@ -179,9 +179,28 @@ from (values
 ) c(n, jobs, want, sentence)
 order by c.n;
 select throws_ok(
-    $$ select procrastinate_defer_many('[{"task": "b", "tasks": 1}]') $$,
-    'PJ001', 'invalid jobs: unknown key tasks',
-    'the key that is not known is named');
+    format('select procrastinate_defer_many(%L)', '[{"task": "a"}, {"task": "b", "priority": "4", "timeout": null}, ' || c.job || ', {"task": "c", "priority": "low"}]'),
+    'PJ001', 'invalid jobs: element 3' || c.want,
+    c.sentence)
+from (values
+    (1,  '{"task": "b", "priority": "x"}',               ', priority: invalid input syntax for type integer: "x"', 'the element with a wrong value is numbered, and the key named'),
+    (2,  '{"task": "b", "priority": 2147483648}',        ', priority: value "2147483648" is out of range for type integer', 'so it is for a number out of range'),
+    (3,  '{"task": "b", "max_attempts": {}}',            ', max_attempts: invalid input syntax for type integer: "{}"', 'for max_attempts'),
+    (4,  '{"task": "b", "schedule_at": "2001-02-30"}',   ', schedule_at: date/time field value out of range: "2001-02-30"', 'for schedule_at'),
+    (5,  '{"task": "b", "schedule_in": "soon"}',         ', schedule_in: invalid input syntax for type interval: "soon"', 'for schedule_in'),
+    (6,  '{"task": "b", "timeout": "long"}',             ', timeout: invalid input syntax for type interval: "long"', 'and for timeout'),
+    (7,  '"b"',                                          ': a JSON string, not an object', 'the element that is no object is numbered'),
+    (8,  '[]',                                           ': a JSON array, not an object', 'also an array')
+) c(n, job, want, sentence)
+order by c.n;
+select throws_ok(
+    format('select procrastinate_defer_many(%L)', c.jobs), 'PJ001', 'invalid jobs: element 2' || c.want, c.sentence)
+from (values
+    (1,  '[{"task": "a"}, {"task": "b", "tasks": 1}]',   ': unknown key tasks', 'the key that is not known is named, and its element numbered'),
+    (2,  '[{"task": "a"}, {"queue": "q"}, {}]',          ' has no task', 'the first element without a task is numbered'),
+    (3,  '[{"task": "a"}, {"task": null}]',              ' has no task', 'a task that is null is none')
+) c(n, jobs, want, sentence)
+order by c.n;
 select is((select count(*) from procrastinate_jobs), (select jobs from before), 'of an array with one bad job nothing is deferred');
 
 -- queueing locks: error

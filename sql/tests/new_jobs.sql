@@ -98,7 +98,9 @@ from bad b
 order by b.n;
 
 -- the good job before it is not deferred either
-select is(pg_temp.refusal(format('select procrastinate_defer_many(%L)', '[{"task": "good"}, ' || b.json || ']')), b.want, b.sentence || ', in an array')
+select is(
+    pg_temp.refusal(format('select procrastinate_defer_many(%L)', '[{"task": "good"}, ' || b.json || ']')),
+    case b.n when 1 then 'PJ001 invalid jobs' else b.want end, b.sentence || ', in an array')
 from bad b
 order by b.n;
 
