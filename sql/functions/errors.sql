@@ -10,7 +10,7 @@ begin
         raise exception 'invalid job_id: NULL' using errcode = 'PJ001';
     end if;
     raise exception 'job % does not exist', p_job_id
-        using errcode = 'PJ004', hint = 'It may have been deleted by retention.';
+        using errcode = 'PJ004', hint = 'It may have been deleted or pruned.';
 end;
 $function$;
 

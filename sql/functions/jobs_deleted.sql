@@ -1,6 +1,7 @@
--- Clients delete from procrastinate_jobs, and so does retention: nothing may be left dangling. Who deletes a row holds it,
--- so this is its one owner. (On an old snapshot, not under READ COMMITTED, a place in the lock queue may stay behind; the next
--- look at the lock sweeps it away.) Tokens, agenda and leases of jobs that are no more are dropped by whoever finds them.
+-- Clients delete from procrastinate_jobs, and so do delete_jobs and prune_jobs: nothing may be left dangling. Who deletes a
+-- row holds it, so this is its one owner. (On an old snapshot, not under READ COMMITTED, a place in the lock queue may stay
+-- behind; the next look at the lock sweeps it away.) Tokens, agenda and leases of jobs that are no more are dropped by whoever
+-- finds them.
 create or replace function procrastinate_jobs_deleted()
 returns trigger
 language plpgsql
