@@ -5,7 +5,8 @@
 -- token may be of a job that was cancelled meanwhile), and it does not name the job's queue unless its lane does; the job
 -- is at most a look by primary key away. Up to a thousand tokens in a lane, ten thousand jobs with locks and ten thousand in
 -- the agenda each hint is looked up; of more than that about as many, picked by a hash of the id, and these tell how
--- many of all of them are what. A million looks take seconds, a thousand milliseconds.
+-- many of all of them are what. A million looks take seconds, a thousand milliseconds. Where a part was looked at nothing
+-- is said to be exact, nor is the 0 of a queue of which the part has none.
 --
 -- The laterals stay what they are by offset 0: a join by id may be planned to read all jobs.
 create or replace view procrastinate_depths as
@@ -97,12 +98,14 @@ from (
     select a.queue_name, a.task_name, a.each * a.ready, 0, a.each * a.future, 0, a.ready_at, a.every from later a
     union all
     select r.queue_name, r.task_name, 0, 0, 0, r.running, null as ready_at, 1 from running r
+    union all
+    select null as queue_name, null as task_name, 0, 0, 0, 0, null as ready_at, coalesce(max(x.every), 1)
+    from (select k.every from locked k union all select a.every from later a) x
 ) d
-where d.queue_name is not null
 group by d.queue_name, d.task_name;
 
 comment on view procrastinate_depths is
-    'How many jobs of each queue and task wait and run; what procrastinate_queue_stats and procrastinate_task_stats add up.';
+    'How many jobs of each queue and task wait and run; what procrastinate_queue_stats and procrastinate_task_stats add up. The row without a queue tells whether those that are not here have none (exact), or none that was found.';
 
 create or replace view procrastinate_queue_stats as
 with depth as materialized (
@@ -111,32 +114,30 @@ with depth as materialized (
         sum(d.running)::bigint as running, min(d.ready_at) as ready_at, bool_and(d.exact) as exact
     from procrastinate_depths d
     group by d.queue_name
+), worker as materialized (
+    select w.queues from procrastinate_workers w where w.last_heartbeat >= clock_timestamp() - w.stalled_after
 ), name as (
-    select d.queue_name from depth d
+    select d.queue_name from depth d where d.queue_name is not null and (d.ready + d.locked + d.future + d.running > 0 or not d.exact)
     union select p.queue_name from procrastinate_queues p
-    union select unnest(w.queues) from procrastinate_workers w
+    union select unnest(w.queues) from worker w
     union select t.queue_name from procrastinate_tasks t where t.queue_name is not null
-    union select l.queue_name from procrastinate_lanes l where l.state <> 'parked' and l.queue_name is not null
 )
 select
     n.queue_name, p.paused_at,
     coalesce(d.ready, 0) as ready, coalesce(d.locked, 0) as locked, coalesce(d.future, 0) as future, coalesce(d.running, 0) as running,
     d.ready_at as oldest_ready_at,
-    (
-        select count(*)
-        from procrastinate_workers w
-        where w.last_heartbeat >= clock_timestamp() - w.stalled_after and (w.queues is null or n.queue_name = any (w.queues))
-    ) as workers,
-    coalesce(d.exact, true) as exact
+    (select count(*) from worker w where w.queues is null or n.queue_name = any (w.queues)) as workers,
+    coalesce(d.exact, true) and (select a.exact from depth a where a.queue_name is null) as exact
 from name n
 left join depth d on d.queue_name = n.queue_name
 left join procrastinate_queues p on p.queue_name = n.queue_name;
 
 comment on view procrastinate_queue_stats is
-'How much waits and runs in each queue: in those that have jobs or were used a short while ago, that a worker serves, that a task
-is defined for, or that are paused. Jobs that ended are not counted, and cost nothing. Up to 1,000 ready jobs of a task and priority, 10,000
-waiting with locks and 10,000 future ones the counts are exact, but for a job that somebody changes in this moment; larger ones are estimated,
-from about as many that are looked at.';
+'How much waits and runs in each queue: in those where something does, that a live worker names, that a task is defined for, or
+that are paused; other queues are not here. Jobs that ended are not counted, and cost nothing.
+Up to 1,000 ready jobs of a task and priority, and 10,000 waiting with locks and 10,000 future ones of all queues, the counts are
+exact, but for a job that somebody changes in this moment. More are estimated from about as many that are looked at: then 0 may be
+a few, and a queue with only a few may be missing.';
 comment on column procrastinate_queue_stats.queue_name is 'The queue.';
 comment on column procrastinate_queue_stats.paused_at is 'Since when no job of it starts; NULL: it is not paused.';
 comment on column procrastinate_queue_stats.ready is 'Jobs that are due, and no other job of their lock goes before them. They wait for a worker, for the queue to go on if it is paused, or for the next tick.';
@@ -145,7 +146,7 @@ comment on column procrastinate_queue_stats.future is 'Jobs that are not due yet
 comment on column procrastinate_queue_stats.running is 'Jobs that are doing, also those that wait to be taken back from a worker that is gone.';
 comment on column procrastinate_queue_stats.oldest_ready_at is 'When the oldest of those that are ready became due, or was deferred; NULL: none is. Of those that were looked at, if not exact.';
 comment on column procrastinate_queue_stats.workers is 'Workers that are alive and serve it.';
-comment on column procrastinate_queue_stats.exact is 'false: some of the counts are estimates.';
+comment on column procrastinate_queue_stats.exact is 'false: not all was looked at, so some of the counts are estimates, a 0 too.';
 
 create or replace view procrastinate_task_stats as
 with depth as materialized (
@@ -154,29 +155,26 @@ with depth as materialized (
         sum(d.running)::bigint as running, min(d.ready_at) as ready_at, bool_and(d.exact) as exact
     from procrastinate_depths d
     group by d.task_name
+), worker as materialized (
+    select w.tasks from procrastinate_workers w where w.last_heartbeat >= clock_timestamp() - w.stalled_after
 ), name as (
-    select d.task_name from depth d
-    union select t.task_name from procrastinate_tasks t where t.task_name <> '*'
-    union select unnest(w.tasks) from procrastinate_workers w
-    union select l.task_name from procrastinate_lanes l where l.state <> 'parked' and l.task_name is not null
+    select d.task_name from depth d where d.task_name is not null and (d.ready + d.locked + d.future + d.running > 0 or not d.exact)
+    union select t.task_name from procrastinate_tasks t where t.task_name <> '*' and t.defined_at is not null
+    union select unnest(w.tasks) from worker w
 )
 select
     n.task_name, t.defined_at,
     coalesce(d.ready, 0) as ready, coalesce(d.locked, 0) as locked, coalesce(d.future, 0) as future, coalesce(d.running, 0) as running,
     d.ready_at as oldest_ready_at,
-    (
-        select count(*)
-        from procrastinate_workers w
-        where w.last_heartbeat >= clock_timestamp() - w.stalled_after and (w.tasks is null or n.task_name = any (w.tasks))
-    ) as workers,
-    coalesce(d.exact, true) as exact
+    (select count(*) from worker w where w.tasks is null or n.task_name = any (w.tasks)) as workers,
+    coalesce(d.exact, true) and (select a.exact from depth a where a.task_name is null) as exact
 from name n
 left join depth d on d.task_name = n.task_name
 left join procrastinate_tasks t on t.task_name = n.task_name;
 
 comment on view procrastinate_task_stats is
-'How much of each task waits and runs: of those that have jobs or had some a short while ago, that are defined, or that a worker ever
-registered for. What is counted, and how exactly, is as in procrastinate_queue_stats.';
+'How much of each task waits and runs: of those of which something does, that are defined, or that a live worker has a handler for;
+other tasks are not here. What is counted, and how exactly, is as in procrastinate_queue_stats.';
 comment on column procrastinate_task_stats.task_name is 'The task.';
 comment on column procrastinate_task_stats.defined_at is 'When it was last defined; NULL: it is not, and needs not be.';
 comment on column procrastinate_task_stats.ready is 'Jobs that are due, and no other job of their lock goes before them. They wait for a worker, for their queue to go on if it is paused, or for the next tick.';
@@ -185,7 +183,7 @@ comment on column procrastinate_task_stats.future is 'Jobs that are not due yet,
 comment on column procrastinate_task_stats.running is 'Jobs that are doing, also those that wait to be taken back from a worker that is gone.';
 comment on column procrastinate_task_stats.oldest_ready_at is 'When the oldest of those that are ready became due, or was deferred; NULL: none is. Of those that were looked at, if not exact.';
 comment on column procrastinate_task_stats.workers is 'Workers that are alive and have a handler for it.';
-comment on column procrastinate_task_stats.exact is 'false: some of the counts are estimates.';
+comment on column procrastinate_task_stats.exact is 'false: not all was looked at, so some of the counts are estimates, a 0 too.';
 
 -- The key is a column, for with it the view looks at one lock only.
 create or replace view procrastinate_lock_stats as

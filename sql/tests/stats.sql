@@ -1,6 +1,6 @@
 -- What the views count, and what they do not: hints that outlived their jobs, jobs that ended.
 begin;
-select plan(44);
+select plan(52);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -11,9 +11,13 @@ $$;
 create function pg_temp.defer_many(p_count integer, p_job text) returns bigint language sql as
     $$ select count(*) from procrastinate_defer_many((select jsonb_agg(p_job::jsonb) from generate_series(1, p_count))) $$;
 create function pg_temp.depths(p_queue text default 'default') returns text language sql as $$
-    select format('%s ready, %s locked, %s future, %s running', q.ready, q.locked, q.future, q.running) || case when q.exact then '' else ', about' end
-    from procrastinate_queue_stats q
-    where q.queue_name = p_queue
+    select coalesce(
+        (
+            select format('%s ready, %s locked, %s future, %s running', q.ready, q.locked, q.future, q.running) || case when q.exact then '' else ', about' end
+            from procrastinate_queue_stats q
+            where q.queue_name = p_queue
+        ),
+        'not there')
 $$;
 
 select is_empty('select queue_name from procrastinate_queue_stats union all select task_name from procrastinate_task_stats', 'where nothing ever was there are no queues and no tasks');
@@ -90,10 +94,15 @@ delete from procrastinate_jobs j where j.id in (pg_temp.job('of another task'), 
 select is(pg_temp.depths(), '2 ready, 0 locked, 0 future, 0 running', 'nor do deleted ones');
 delete from procrastinate_jobs;
 select is_empty('table procrastinate_lock_stats', 'nobody waits for a lock whose jobs are gone');
-update procrastinate_lanes l set state = 'parked' where l.lane > 0;
-delete from procrastinate_workers;
-select results_eq('select queue_name from procrastinate_queue_stats order by 1', $$ values ('default'), ('of a definition'), ('paused') $$, 'a queue that nobody uses any more is gone');
-select results_eq('select task_name from procrastinate_task_stats order by 1', $$ values ('defined'), ('task') $$, 'a task that somebody registered for is not');
+select results_eq(
+    'select queue_name from procrastinate_queue_stats order by 1', $$ values ('default'), ('empty'), ('mail'), ('of a definition'), ('paused') $$,
+    'an empty queue stays while a worker names it');
+select results_eq('select task_name from procrastinate_task_stats order by 1', $$ values ('defined'), ('task') $$, 'and a task while a worker has it');
+update procrastinate_workers w set last_heartbeat = clock_timestamp() - interval '31 s';
+select results_eq('select queue_name from procrastinate_queue_stats order by 1', $$ values ('default'), ('of a definition'), ('paused') $$, 'one that is only in the list of a silent worker is gone');
+select results_eq('select task_name from procrastinate_task_stats order by 1', $$ values ('defined') $$, 'and so is its task');
+select procrastinate_resume_queue('paused'), procrastinate_drop_task('*');
+select results_eq('select queue_name from procrastinate_queue_stats order by 1', $$ values ('of a definition') $$, 'so is an empty queue that is no longer paused, or in a definition');
 rollback to empty;
 
 -- jobs with several hints, or the wrong ones
@@ -104,7 +113,7 @@ select is(pg_temp.depths(), '1 ready, 0 locked, 0 future, 0 running', 'a job wit
 select procrastinate_change_job(pg_temp.job('waits'), priority => 3);
 select is(pg_temp.depths(), '1 ready, 0 locked, 0 future, 0 running', 'and so does one whose priority was changed');
 select procrastinate_change_job(pg_temp.job('waits'), queue => 'mail');
-select is(pg_temp.depths(), '0 ready, 0 locked, 0 future, 0 running', 'one that was moved to another queue does not wait where it was');
+select is(pg_temp.depths(), 'not there', 'one that was moved to another queue does not wait where it was');
 select is(pg_temp.depths('mail'), '1 ready, 0 locked, 0 future, 0 running', 'but there');
 select procrastinate_change_job(pg_temp.job('waits'), schedule_at => clock_timestamp() + interval '1 h');
 select is(pg_temp.depths('mail'), '0 ready, 0 locked, 1 future, 0 running', 'one that was put off is not due any more');
@@ -187,6 +196,11 @@ select pg_temp.defer_many(2000, '{"task": "a"}');
 select is(pg_temp.depths(), '3000 ready, 0 locked, 0 future, 0 running, about', 'of three thousand a part is looked at, and as long as no hint is stale all count');
 update procrastinate_jobs j set status = 'cancelled', finished_at = now() where j.id % 3 = 0;
 select ok(q.ready between 1800 and 2200, 'else as many as there are of them in that part') from procrastinate_queue_stats q where q.queue_name = 'default';
+update procrastinate_jobs j set status = 'cancelled', finished_at = now() where j.status = 'todo';
+select is(pg_temp.depths(), '0 ready, 0 locked, 0 future, 0 running, about', 'if none was found in that part there are about none');
+delete from procrastinate_tokens t where t.id % 5 > 0;
+select is(pg_temp.depths(), 'not there', 'if none was found in all there is none');
+select is_empty('table procrastinate_task_stats', 'nor is there such a task');
 rollback to empty;
 
 select pg_temp.defer_many(10000, '{"task": "a", "lock": "l", "queue": "locked"}'), pg_temp.defer_many(10000, '{"task": "a", "schedule_in": "1 h", "queue": "future"}');
@@ -198,6 +212,9 @@ select pg_temp.defer_many(5000, '{"task": "a", "lock": "l", "queue": "locked"}')
 select is(
     (select string_agg(format('%s %s %s', q.ready + q.locked, q.future, q.exact), '; ' order by q.queue_name) from procrastinate_queue_stats q),
     '0 15000 f; 15000 0 f', 'of more a part is looked at');
+select procrastinate_define_task('b', queue => 'other');
+select is(pg_temp.depths('other'), '0 ready, 0 locked, 0 future, 0 running, about', 'of which queue the others are is not known');
+select results_eq('select t.task_name, t.exact from procrastinate_task_stats t order by 1', $$ values ('a', false), ('b', false) $$, 'nor of which task');
 rollback to empty;
 
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
