@@ -1,6 +1,10 @@
 -- The functions, in the order in which a job meets them. Installed whole, in the schema that is first in search_path, which
--- every function pins.
-select set_config('search_path', format('%I, pg_temp', current_schema()), true);
+-- every function pins. No select, whose result psql would print.
+do $block$
+begin
+    perform set_config('search_path', format('%I, pg_temp', current_schema()), true);
+end;
+$block$;
 
 {{ template "drops.sql" . }}
 

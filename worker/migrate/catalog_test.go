@@ -59,8 +59,8 @@ func TestAllWaysInstallTheSame(t *testing.T) {
 
 	printed := installed(t, schema, func(conn *pgx.Conn) error {
 		out, err := psql(t, testdb.URL(t), script(t, schema))
-		if err != nil {
-			t.Error(out)
+		if err != nil || out != "" {
+			t.Errorf("psql says %v, %s", err, out)
 			return err
 		}
 		if report, err := migrate.Up(t.Context(), conn, schema); err != nil || !report.Nothing() {

@@ -32,10 +32,11 @@ func Script(schema string) (string, error) {
 		end, nil
 }
 
-// The setting lasts until the end of the transaction: without one, which psql -1 begins, the guard finds it gone.
+// The settings last until the end of the transaction: without one, which psql -1 begins, the guard finds its own gone.
 const scriptHead = `-- Procrastinate %s, tables and functions. Install with: psql -1 -v ON_ERROR_STOP=1 -f FILE
 -- It goes into the first schema of search_path. Refused where it is installed already, and changes nothing then:
 -- "procrastinate migrate" brings up to date what there is.
+set local client_min_messages = warning;
 %sset local procrastinate.installing = 'yes';
 
 do $block$
