@@ -22,9 +22,9 @@ var deferParams = []struct{ flag, name, kind, usage string }{
 	{"lock", "lock", "text", "`name` of a lock: jobs sharing it run one at a time"},
 	{"queueing-lock", "queueing_lock", "text", "`name` of a queueing lock: at most one waiting job has it"},
 	{"at", "schedule_at", "timestamptz", "not before this `time`: 2030-01-31T09:00Z, or 'tomorrow 9:00'"},
-	{"in", "schedule_in", "interval", "not before this `span` from now: 90s, 1h30m, 2d"},
+	{"in", "schedule_in", "interval", "not before this span from now, as in 90s, 1h30m or 2d"},
 	{"max-attempts", "max_attempts", "integer", "`number` of times it may run (default: the task's, else 1)"},
-	{"timeout", "timeout", "interval", "`span` that bounds an attempt (default: the task's, else none)"},
+	{"timeout", "timeout", "interval", "bound of an attempt, as in 90s (default: the task's, else none)"},
 	{"on-conflict", "on_conflict", "text", "`choice` when a job waits with it: error, skip, replace or update"},
 	{"metadata", "metadata", "jsonb", "JSON `object`, handed to the worker as it is"},
 }
@@ -63,10 +63,13 @@ func deferCommand(options *options) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	for _, param := range deferParams {
-		if param.kind == "integer" {
+		switch param.kind {
+		case "integer":
 			flags.Int32(param.flag, 0, param.usage)
 			flags.Lookup(param.flag).DefValue = "0" // not shown
-		} else {
+		case "interval":
+			spanFlag(flags, param.flag, param.usage)
+		default:
 			flags.String(param.flag, "", param.usage)
 		}
 	}
@@ -82,6 +85,9 @@ func (o *deferOptions) readFlags(cmd *cobra.Command) {
 	for _, param := range deferParams {
 		if flag := cmd.Flags().Lookup(param.flag); flag.Changed {
 			o.given[param.name] = flag.Value.String()
+			if length, isSpan := flag.Value.(*span); isSpan {
+				o.given[param.name] = length.sql()
+			}
 		}
 	}
 }

@@ -31,7 +31,7 @@ func TestDefer(t *testing.T) {
 		{[]string{"send", "to=a@b.c", "n:=3"}, 0, "1\n", ""},
 		{[]string{"send", `{"to": "x"}`, "--json"}, 0, `{"id":2}` + "\n", ""},
 		{[]string{
-			"send", "--queue", "mail", "--priority", "-5", "--lock", "l", "--queueing-lock", "q", "--in", "1h30m", "--max-attempts", "3",
+			"send", "--queue", "mail", "--priority", "-5", "--lock", "l", "--queueing-lock", "q", "--in", "1d1h30m", "--max-attempts", "3",
 			"--timeout", "90s", "--metadata", `{"by": "me"}`,
 		}, 0, "3\n", ""},
 		{[]string{"send", "--queueing-lock", "q"}, 1, "", "23505"},
@@ -51,7 +51,7 @@ func TestDefer(t *testing.T) {
 		}
 	}
 	want := `1 send {"n": 3, "to": "a@b.c"} default 0; 2 send {"to": "x"} default 0; ` +
-		`3 send {} mail -5 l q 5400 3 00:01:30 {"by": "me"}; `
+		`3 send {} mail -5 l q 91800 3 00:01:30 {"by": "me"}; `
 	if got := query(t, conn, jobTexts); !strings.HasPrefix(got, want) {
 		t.Errorf("got %s; want %s", got, want)
 	}
@@ -128,9 +128,9 @@ func TestDefaultsOfLines(t *testing.T) {
 	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	code, _, errs := runCommand(t, environ, "defer", "a", "--from", file, "--queue", "q", "--priority", "3", "--lock", "l", "--in", "1h",
+	code, _, errs := runCommand(t, environ, "defer", "a", "--from", file, "--queue", "q", "--priority", "3", "--lock", "l", "--in", "2w1h",
 		"--timeout", "5s", "--metadata", `{"by": "<me>"}`)
-	want := `1 a {"n": 1} q 7 l 3600 00:00:05 {"by": "<me>"}; 2 b {} default 3 m 3600 2 00:00:05`
+	want := `1 a {"n": 1} q 7 l 1213200 00:00:05 {"by": "<me>"}; 2 b {} default 3 m 1213200 2 00:00:05`
 	if got := query(t, conn, jobTexts); code != 0 || got != want {
 		t.Errorf("got %d, %q, %s; want %s", code, errs, got, want)
 	}

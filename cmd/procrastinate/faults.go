@@ -17,9 +17,10 @@ const prefix = "PROCRASTINATE_"
 
 // invalid names the flag or variable and its value. What is wanted goes by the type, as pflag and env name it.
 func invalid(name, value, kind string) error {
+	const aboveZero = ": want a span above 0, as in 90s, 12h or 30d"
 	wanted := map[string]string{
 		"int": ": want a whole number above 0", "int32": ": want a whole number", "bool": ": want true or false",
-		"duration": ": want a span above 0, as in 30s", "span": ": want a span, as in 90s, 12h or 30d", "time.Duration": ": want a span above 0, as in 30s",
+		"span": ": want a span, as in 90s, 12h or 30d", "duration": aboveZero, "time.Duration": aboveZero,
 	}[kind]
 	return fmt.Errorf("invalid value %q for %s%s", value, name, wanted)
 }
@@ -65,7 +66,7 @@ func fill(target any, values map[string]string) error {
 		Prefix:      prefix,
 		FuncMap: map[reflect.Type]env.ParserFunc{
 			reflect.TypeFor[int]():           positive(strconv.Atoi),
-			reflect.TypeFor[time.Duration](): positive(time.ParseDuration),
+			reflect.TypeFor[time.Duration](): positive(parseDuration),
 		},
 	})
 	var all env.AggregateError

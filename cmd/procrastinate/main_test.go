@@ -62,6 +62,10 @@ func TestWrongUse(t *testing.T) {
 		{"argument too many", nil, []string{"migrate", "now"}, []string{`"now"`}},
 		{"status and script at once", nil, []string{"migrate", "--status", "--print"}, []string{"one of them"}},
 		{"flag that does not parse", nil, []string{"worker", "--concurrency", "many"}, []string{`invalid value "many" for --concurrency: want a whole number`}},
+		{
+			"spans that are none", []string{"PROCRASTINATE_BEAT_INTERVAL=1y", "PROCRASTINATE_STALLED_AFTER=2d"}, []string{"worker", "--handler", "x=exec:sh", "--concurrency", "0"},
+			[]string{`"1y" for PROCRASTINATE_BEAT_INTERVAL: want a span above 0, as in 90s, 12h or 30d`, `"0" for --concurrency`},
+		},
 		{"span without a unit", nil, []string{"worker", "--poll-interval", "5"}, []string{`invalid value "5" for --poll-interval: want a span`}},
 		{"flag that is not a truth", nil, []string{"worker", "--listen=perhaps"}, []string{`invalid value "perhaps" for --listen: want true or false`}},
 		{"empty queue", nil, []string{"worker", "--handler", "x=exec:sh", "--queue", ""}, []string{"empty queue name in --queue"}},
@@ -179,14 +183,14 @@ func TestFlagsOverrideTheEnvironment(t *testing.T) {
 	}
 	common := readEnv(environ)
 	cmd := workerCommand(common, mine)
-	if err := cmd.ParseFlags([]string{"--queue", "c,d", "--queue", "e", "--poll-interval", "1m"}); err != nil {
+	if err := cmd.ParseFlags([]string{"--queue", "c,d", "--queue", "e", "--poll-interval", "1d"}); err != nil {
 		t.Fatal(err)
 	}
 	config := mine.config
 	if got := strings.Join(config.Queues, " "); got != "c d e" {
 		t.Errorf("queues are %q", got)
 	}
-	if config.PollInterval != time.Minute || config.BeatInterval != 3*time.Second || config.Concurrency != 10 || !config.OneShot {
+	if config.PollInterval != 24*time.Hour || config.BeatInterval != 3*time.Second || config.Concurrency != 10 || !config.OneShot {
 		t.Errorf("got %+v", config)
 	}
 	if mine.own.Listen || len(mine.own.Handlers) != 2 {

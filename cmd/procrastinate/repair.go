@@ -35,7 +35,7 @@ func repairCommand(options *options) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&lockTimeout, "lock-timeout", lockTimeout, "how long to wait for the lock, and so hold up all others")
+	addDuration(cmd.Flags(), &lockTimeout, "lock-timeout", "how long to wait for the lock, and so hold up all others")
 	return cmd
 }
 

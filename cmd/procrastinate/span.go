@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -74,7 +75,42 @@ func (s *span) interval() pgtype.Interval {
 	return pgtype.Interval{Days: int32(s.days), Microseconds: s.rest.Microseconds(), Valid: s.given}
 }
 
+// sql is the same as text for PostgreSQL, of which version 14 reads no large numbers of seconds.
+func (s *span) sql() string {
+	return fmt.Sprintf("%d days %02d:%02d:%02d.%06d", s.days, s.rest/time.Hour, s.rest%time.Hour/time.Minute,
+		s.rest%time.Minute/time.Second, s.rest%time.Second/time.Microsecond)
+}
+
 // duration counts a day as 24 hours.
 func (s *span) duration() time.Duration {
 	return time.Duration(s.days)*24*time.Hour + s.rest
+}
+
+// durationFlag is the value of a flag that fills a field of the library's: all that a span may be.
+type durationFlag struct{ target *time.Duration }
+
+func addDuration(flags *pflag.FlagSet, target *time.Duration, name, usage string) {
+	flag := flags.VarPF(durationFlag{target}, name, "", usage)
+	if *target == 0 {
+		flag.DefValue = "" // not shown
+	}
+}
+
+// Type is that of pflag's own, which checkPositive knows.
+func (f durationFlag) Type() string { return "duration" }
+
+func (f durationFlag) String() string { return f.target.String() }
+
+func (f durationFlag) Set(text string) (err error) {
+	*f.target, err = parseDuration(text)
+	return err
+}
+
+// parseDuration lets a negative one pass: it is refused together with what else is wrong.
+func parseDuration(text string) (time.Duration, error) {
+	if duration, err := time.ParseDuration(text); err == nil {
+		return duration, nil
+	}
+	parsed, err := parseSpan(text)
+	return parsed.duration(), err
 }
