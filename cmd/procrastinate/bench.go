@@ -44,7 +44,7 @@ func benchCommand(options *options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b.name = "procrastinate-bench-" + strings.ToLower(rand.Text()[:10])
 			b.schema, b.pooler, b.stderr = options.schema, options.pooler, cmd.ErrOrStderr()
-			if err := joinUsage(options.faults, checkPositive(cmd.Flags()), b.config().Validate()); err != nil {
+			if err := joinUsage(options.wrong(), checkPositive(cmd.Flags()), b.config().Validate()); err != nil {
 				return err
 			}
 			return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {

@@ -19,7 +19,7 @@ type database struct {
 
 // withDatabase connects, checks that the schema fits, and closes the connection in the end.
 func withDatabase(ctx context.Context, options *options, do func(context.Context, *database) error) error {
-	if err := joinUsage(options.faults); err != nil {
+	if err := joinUsage(options.wrong()); err != nil {
 		return err
 	}
 	config, err := options.connConfig()

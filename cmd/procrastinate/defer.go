@@ -93,7 +93,7 @@ func (o *deferOptions) readFlags(cmd *cobra.Command) {
 }
 
 func deferOne(cmd *cobra.Command, options *options, mine *deferOptions, words []string) error {
-	faults := []error{options.faults, mine.check()}
+	faults := []error{options.wrong(), mine.check()}
 	if mine.single || mine.skip != 0 {
 		faults = append(faults, errors.New("--single-transaction and --skip-lines are for --from"))
 	}

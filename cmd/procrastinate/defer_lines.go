@@ -18,7 +18,7 @@ import (
 )
 
 func deferLines(cmd *cobra.Command, options *options, mine *deferOptions, words []string) error {
-	faults := []error{options.faults, mine.check()}
+	faults := []error{options.wrong(), mine.check()}
 	if mine.skip < 0 {
 		faults = append(faults, fmt.Errorf("--skip-lines %d is below 0", mine.skip))
 	}

@@ -95,6 +95,21 @@ func checkQueues(queues []string) ([]string, error) {
 	return names, nil
 }
 
+// textFlag is pflag's String, and remembers whether it was given.
+type textFlag struct {
+	text  *string
+	given *bool
+}
+
+func (f textFlag) Type() string { return "string" }
+
+func (f textFlag) String() string { return *f.text }
+
+func (f textFlag) Set(text string) error {
+	*f.text, *f.given = text, true
+	return nil
+}
+
 // queueFlag is pflag's StringSlice, save that it keeps an empty value as an empty name.
 type queueFlag struct {
 	names *[]string

@@ -71,8 +71,8 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	flags := root.PersistentFlags()
-	flags.StringVar(&options.databaseFlag, "database-url", "", "where the database is (default: DATABASE_URL, PGHOST, …)")
-	flags.StringVar(&options.schema, "schema", options.schema, "of the tables and functions (default: the first in search_path)")
+	flags.Var(textFlag{&options.databaseFlag, &options.databaseGiven}, "database-url", "where the database is (default: DATABASE_URL, PGHOST, …)")
+	flags.Var(textFlag{&options.schema, &options.schemaGiven}, "schema", "of the tables and functions (default: the first in search_path)")
 	flags.BoolVar(&options.pooler, "pooler", options.pooler, "the database is reached through PgBouncer or the like, in transaction mode")
 	flags.BoolVar(&options.json, "json", false, "print for programs: JSON instead of tables")
 	for _, group := range []struct {

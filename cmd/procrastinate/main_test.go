@@ -122,6 +122,11 @@ func TestWrongUse(t *testing.T) {
 		},
 		{"migrating through a pooler", []string{"PROCRASTINATE_POOLER=true"}, []string{"migrate", "--status"}, []string{"direct connection", "--pooler=false"}},
 		{"a pooler that is not a truth", []string{"PROCRASTINATE_POOLER=perhaps"}, []string{"migrate"}, []string{`"perhaps" for PROCRASTINATE_POOLER: want true or false`}},
+		{"empty schema", nil, []string{"migrate", "--schema", ""}, []string{"empty schema name in --schema or PROCRASTINATE_SCHEMA"}},
+		{"empty schema of a script", nil, []string{"migrate", "--print", "--schema", " "}, []string{"empty schema name"}},
+		{"empty schema variable", []string{"PROCRASTINATE_SCHEMA="}, []string{"tick"}, []string{"empty schema name in --schema or PROCRASTINATE_SCHEMA"}},
+		{"empty schema of a worker", []string{"PROCRASTINATE_SCHEMA="}, []string{"worker"}, []string{"empty schema name", "no handler"}},
+		{"empty database url", []string{"DATABASE_URL=postgres://x@127.0.0.1:1/x"}, []string{"tick", "--database-url", ""}, []string{"empty --database-url"}},
 		{
 			"a concurrency that is none, or of no task here", []string{"PROCRASTINATE_TASK_CONCURRENCY=a=many"},
 			[]string{"worker", "--handler", "x=exec:sh", "--task-concurrency", "y=2,x=0"},
@@ -270,5 +275,11 @@ func TestExitCode(t *testing.T) {
 		if got := exitCode(err); got != want {
 			t.Errorf("%v: got %d, want %d", err, got, want)
 		}
+	}
+}
+
+func TestAFlagStandsInForAnEmptyVariable(t *testing.T) {
+	if code, out, errs := runCommand(t, []string{"PROCRASTINATE_SCHEMA="}, "migrate", "--print", "--schema", "s"); code != 0 || !strings.Contains(out, "set search_path = \"s\"") {
+		t.Errorf("got %d, %.100q, %q", code, out, errs)
 	}
 }

@@ -56,6 +56,9 @@ func printScript(options *options, out io.Writer) error {
 	if options.json {
 		return usageError{errors.New("--print prints SQL, not JSON")}
 	}
+	if err := joinUsage(options.wrong()); err != nil {
+		return err
+	}
 	script, err := migrate.Script(options.schema)
 	if err != nil {
 		return err
@@ -65,7 +68,7 @@ func printScript(options *options, out io.Writer) error {
 }
 
 func withConn(ctx context.Context, options *options, do func(context.Context, *pgx.Conn) error) error {
-	if err := joinUsage(options.faults); err != nil {
+	if err := joinUsage(options.wrong()); err != nil {
 		return err
 	}
 	config, err := options.connConfig()

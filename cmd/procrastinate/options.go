@@ -18,12 +18,14 @@ import (
 // options are what every command has: from the environment, overridden by the flags. The variables of one command are
 // read by it alone: what is wrong with them must not stop another.
 type options struct {
-	databaseFlag string
-	databaseURL  string
-	schema       string
-	pooler       bool
-	json         bool
-	faults       error // of the variables and flags
+	databaseFlag  string
+	databaseURL   string
+	schema        string
+	pooler        bool
+	json          bool
+	databaseGiven bool  // by the flag
+	schemaGiven   bool  // by the flag or the variable
+	faults        error // of the variables
 }
 
 // workerOptions are those of the command worker: the library's and its own.
@@ -50,8 +52,23 @@ func readEnv(environ []string) *options {
 	var common struct {
 		Pooler bool `env:"POOLER"`
 	}
-	faults := fill(&common, values)
-	return &options{databaseURL: values["DATABASE_URL"], schema: values[prefix+"SCHEMA"], pooler: common.Pooler, faults: faults}
+	o := &options{databaseURL: values["DATABASE_URL"], faults: fill(&common, values)}
+	o.schema, o.schemaGiven = values[prefix+"SCHEMA"]
+	o.pooler = common.Pooler
+	return o
+}
+
+// wrong is what is wrong with them. An empty name is a shell's unset variable: to take it for none would find, or
+// install, another schema or database than the one that was meant.
+func (o *options) wrong() error {
+	faults := []error{o.faults}
+	if o.schemaGiven && strings.TrimSpace(o.schema) == "" {
+		faults = append(faults, fmt.Errorf("empty schema name in --schema or %sSCHEMA", prefix))
+	}
+	if o.databaseGiven && strings.TrimSpace(o.databaseFlag) == "" {
+		faults = append(faults, errors.New("empty --database-url"))
+	}
+	return errors.Join(faults...)
 }
 
 func readWorkerEnv(environ []string) *workerOptions {

@@ -27,7 +27,7 @@ func repairCommand(options *options) *cobra.Command {
 		Example: "  procrastinate repair\n  procrastinate repair --lock-timeout 1m",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := joinUsage(options.faults, checkPositive(cmd.Flags())); err != nil {
+			if err := joinUsage(options.wrong(), checkPositive(cmd.Flags())); err != nil {
 				return err
 			}
 			return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {

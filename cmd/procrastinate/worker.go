@@ -77,7 +77,7 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	lines, fileErr := mine.own.handlers()
 	handlers, handlersErr := parseHandlers(lines, exec.Options{Environ: mine.environ, Logger: logger}, httpOptions)
 	if err := joinUsage(
-		options.faults, mine.faults, listenErr, queuesErr, logErr, httpErr, fileErr, handlersErr, handlers.missing(config.TaskConcurrency), config.Validate(),
+		options.wrong(), mine.faults, listenErr, queuesErr, logErr, httpErr, fileErr, handlersErr, handlers.missing(config.TaskConcurrency), config.Validate(),
 	); err != nil {
 		return err
 	}
