@@ -33,6 +33,9 @@ type httpOptions struct {
 func (o httpOptions) options(concurrency int, logger *slog.Logger) (http.Options, error) {
 	transport := http.NewTransport(concurrency)
 	secrets, secretErr := o.secrets()
+	if secretErr != nil {
+		logger = nil // it would be told that nothing is signed
+	}
 	var proxyErr error
 	if o.Proxy != "" {
 		proxy, err := url.Parse(o.Proxy)
