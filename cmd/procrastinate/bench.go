@@ -111,7 +111,7 @@ func (b *bench) deferJobs(ctx context.Context, count int) error {
 			select jsonb_agg(jsonb_build_object('task', $1::text, 'queue', $1::text)) from generate_series(1, $2::integer)
 		)) d(id)`), b.name, count)
 	if err != nil {
-		return worker.Translate(err)
+		return told(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -121,7 +121,7 @@ func (b *bench) deferJobs(ctx context.Context, count int) error {
 		}
 		b.ids = append(b.ids, id)
 	}
-	return worker.Translate(rows.Err())
+	return told(rows.Err())
 }
 
 // drain measures until the end of the last job is stored.
@@ -188,7 +188,7 @@ func (b *bench) clean(ctx context.Context) error {
 		_, err = b.db.conn.Exec(ctx, b.db.qualified(`delete from procrastinate_tasks t where t.task_name = $1::text`), b.name)
 	}
 	if err != nil {
-		return fmt.Errorf("delete the %d jobs of task %s: %w", len(b.ids), b.name, worker.Translate(err))
+		return fmt.Errorf("delete the %d jobs of task %s: %w", len(b.ids), b.name, lacking("select, delete", err))
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func examine(ctx context.Context, options *options, limits healthLimits) (findin
 
 // notMade is a check that could not be made; its error in one line.
 func notMade(check string, err error) finding {
-	return finding{Check: check, Text: strings.Join(strings.Fields(err.Error()), " ")}
+	return finding{Check: check, Text: strings.Join(tellLines(err), "; ")}
 }
 
 func examineWorkers(ctx context.Context, db *database, limits healthLimits) ([]finding, error) {

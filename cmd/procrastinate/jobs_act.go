@@ -78,11 +78,11 @@ func retryJob(in *span) act {
 func deleteJob(ctx context.Context, db *database, id int64) (became, status string, err error) {
 	status, err = callForStatus(ctx, db, `delete from procrastinate_jobs j where j.id = $1 and j.status <> 'doing' returning 'deleted'`, id)
 	if !errors.Is(err, pgx.ErrNoRows) {
-		return status, status, err
+		return status, status, lacking("select, delete", err)
 	}
 	status, err = callForStatus(ctx, db, `select j.status::text from procrastinate_jobs j where j.id = $1`, id)
 	if err == nil {
-		err = fmt.Errorf("%w: job %d is %s; procrastinate jobs cancel --abort %[2]d asks it to stop", worker.ErrJobStatus, id, status)
+		err = plainError{fmt.Sprintf("job %d is %s (procrastinate jobs cancel --abort %[1]d asks it to stop)", id, status), worker.ErrJobStatus}
 	}
 	return "", "", orNoJob(id, err)
 }
@@ -132,7 +132,7 @@ func jobsChangeCommand(options *options) *cobra.Command {
 				status, err = callForStatus(ctx, db,
 					`select procrastinate_change_job($1, priority => $2, queue => $3, schedule_at => coalesce($4::text::timestamptz, clock_timestamp() + $5::interval))::text`,
 					id, given.priority, given.queue, given.at, in.interval())
-				return "changed", status, err
+				return "changed", status, toldOf(flags, err)
 			})
 		},
 	}

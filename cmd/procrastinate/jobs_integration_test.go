@@ -145,12 +145,15 @@ func TestJobsByID(t *testing.T) {
 		t.Errorf("got %q", out)
 	}
 	if want := "procrastinate: job 5 is failed (Only a waiting job can be cancelled, or a running one aborted.)\n" +
-		"job 99 does not exist (It may have been deleted by retention.)\n"; errs != want {
+		"procrastinate: job 99 does not exist (It may have been deleted by retention.)\n"; errs != want {
 		t.Errorf("got %q, want %q", errs, want)
 	}
 	s.wantJobs("1:doing 2:cancelled 3:cancelled 4:failed 5:failed 6:succeeded 7:cancelled 8:todo")
 
-	if _, errs := s.run(1, "jobs cancel 1"); !strings.Contains(errs, "job 1 is doing") {
+	if _, errs := s.run(1, "jobs retry 6 8"); strings.Count(errs, "by procrastinate jobs change.)\n") != 2 {
+		t.Errorf("got %q", errs)
+	}
+	if _, errs := s.run(1, "jobs cancel 1"); !strings.Contains(errs, "job 1 is doing (Only a waiting job can be cancelled. --abort asks its handler to stop.)") {
 		t.Errorf("got %q", errs)
 	}
 	if out, _ := s.run(0, "jobs cancel 1 --abort"); out != "job 1 asked to stop\n" {
@@ -170,8 +173,8 @@ func TestJobsByID(t *testing.T) {
 
 	var outcomes []outcome
 	s.runJSON(1, "jobs delete 1 6 8 99", &outcomes)
-	if got := fmt.Sprint(outcomes); !strings.HasPrefix(got, "[{1  job status does not allow it: job 1 is doing; procrastinate jobs cancel --abort 1 asks it to stop} "+
-		"{6 deleted } {8 deleted } {99  no such job: job 99 does not exist}]") {
+	if got := fmt.Sprint(outcomes); !strings.HasPrefix(got, "[{1  job 1 is doing (procrastinate jobs cancel --abort 1 asks it to stop)} "+
+		"{6 deleted } {8 deleted } {99  job 99 does not exist (It may have been deleted by retention.)}]") {
 		t.Errorf("got %s", got)
 	}
 	s.wantJobs("1:doing 2:cancelled 3:cancelled 4:todo 5:todo 7:todo")
@@ -200,10 +203,10 @@ func TestJobsChange(t *testing.T) {
 	if got := s.ask(`select count(*)::text from procrastinate_jobs j where j.scheduled_at - now() between '13 d 23 h' and '14 d'`); got != "2" {
 		t.Errorf("%s jobs are due in two weeks", got)
 	}
-	if _, errs := s.run(2, "jobs change 1 --at someday"); !strings.Contains(errs, `"someday"`) {
+	if _, errs := s.run(2, "jobs change 1 --at someday"); !strings.Contains(errs, `invalid value "someday" for --at: want a time`) {
 		t.Errorf("got %q", errs)
 	}
-	if _, errs := s.run(2, "jobs change 1 --at infinity"); !strings.Contains(errs, "schedule_at") {
+	if _, errs := s.run(2, "jobs change 1 --at infinity"); !strings.Contains(errs, "invalid --at: infinity") {
 		t.Errorf("got %q", errs)
 	}
 	s.exec(`select procrastinate_cancel_job(2)`)

@@ -70,7 +70,7 @@ func showJob(ctx context.Context, db *database, options *options, out io.Writer,
 // orNoJob names the job of which a query found no row.
 func orNoJob(id int64, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
-		return fmt.Errorf("%w: job %d does not exist", worker.ErrNoJob, id)
+		return plainError{fmt.Sprintf("job %d does not exist (It may have been deleted by retention.)", id), worker.ErrNoJob}
 	}
 	return err
 }

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/procrastinate-pg/procrastinate/worker"
 )
 
 func main() {
@@ -51,7 +53,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "procrastinate: interrupted")
 	default:
-		fmt.Fprintf(stderr, "procrastinate: %v\n", err)
+		tell(stderr, err)
 	}
 	return err
 }
@@ -65,11 +67,14 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		Long:  "A task queue inside PostgreSQL. Exit status: 0 done, 1 the work failed, 2 wrong use.",
 		Example: "  procrastinate migrate && procrastinate defer greet name=you\n" +
 			"  procrastinate worker --handler greet=exec:/usr/local/bin/greet",
+		Version:       worker.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.Flags().Bool("version", false, "print the version of this program")
 	flags := root.PersistentFlags()
 	flags.Var(textFlag{&options.databaseFlag, &options.databaseGiven}, "database-url", "where the database is (default: DATABASE_URL, PGHOST, …)")
 	flags.Var(textFlag{&options.schema, &options.schemaGiven}, "schema", "of the tables and functions (default: the first in search_path)")

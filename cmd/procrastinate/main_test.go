@@ -31,6 +31,13 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestVersionAsAFlag(t *testing.T) {
+	code, out, errs := runCommand(t, nil, "--version")
+	if code != 0 || out != worker.Version+"\n" || errs != "" {
+		t.Errorf("got %d, %q, %q", code, out, errs)
+	}
+}
+
 func TestVersionForPrograms(t *testing.T) {
 	code, out, errs := runCommand(t, nil, "version", "--json")
 	if want := `{"version":"` + worker.Version + `"}` + "\n"; code != 0 || out != want || errs != "" {
@@ -137,6 +144,14 @@ func TestWrongUse(t *testing.T) {
 			[]string{"read handlers: open /nowhere/handlers", "no handler"},
 		},
 		{"database url", nil, []string{"migrate", "--database-url", "postgres://host:port/"}, []string{"cannot parse"}},
+		{"database of others", nil, []string{"tick", "--database-url", "mysql://u:geheim@h/d"}, []string{"begins neither with postgres:// nor"}},
+		{"sslmode", nil, []string{"tick", "--database-url", "postgres://u:geheim@h/d?sslmode=foo"}, []string{"sslmode of the database URL, or PGSSLMODE, is none of disable,"}},
+		{"one fault on one line", nil, []string{"defer"}, []string{"procrastinate: wrong use: which task? Name it, or --from a file\n"}},
+		{
+			"a line for each fault", nil, []string{"jobs", "list", "--limit", "0", "--queue", ""},
+			[]string{"procrastinate: wrong use: empty --queue\nprocrastinate: wrong use: invalid value \"0\" for --limit"},
+		},
+		{"an unknown flag in the same words", nil, []string{"tick", "--bogus"}, []string{"procrastinate: wrong use: unknown flag: --bogus\n"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

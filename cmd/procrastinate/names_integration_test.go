@@ -90,7 +90,7 @@ func TestTasks(t *testing.T) {
 	if len(rows) != 6 || rows[0].Name != "*" || rows[0].Definition["max_attempts"] != 3.0 || rows[1].Definition != nil {
 		t.Errorf("got %v", rows)
 	}
-	if _, errs := s.run(2, "tasks define x --retry-jitter 2"); errs != "procrastinate: invalid retry_jitter: 2 (A fraction from 0 to 1 is accepted.)\n" {
+	if _, errs := s.run(2, "tasks define x --retry-jitter 2"); errs != "procrastinate: wrong use: invalid --retry-jitter: 2 (A fraction from 0 to 1 is accepted.)\n" {
 		t.Errorf("got %q", errs)
 	}
 	out, errs := s.run(1, "tasks drop later nope *")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -168,8 +169,17 @@ func (o *options) prepare(config *pgx.ConnConfig) {
 	}
 }
 
+var otherScheme = regexp.MustCompile(`^[a-z0-9+.-]+://`)
+
 // withoutPassword: what does not parse as a URL may have its password anywhere, also in the part that is at fault.
 func withoutPassword(url string, err error) error {
+	cause := errors.Unwrap(err)
+	switch {
+	case otherScheme.MatchString(url) && !strings.HasPrefix(url, "postgres://") && !strings.HasPrefix(url, "postgresql://"):
+		return errors.New("cannot parse the database URL: it begins neither with postgres:// nor with postgresql://")
+	case cause != nil && cause.Error() == "sslmode is invalid":
+		return errors.New("sslmode of the database URL, or PGSSLMODE, is none of disable, allow, prefer, require, verify-ca and verify-full")
+	}
 	if strings.Contains(url, "password") || strings.Contains(url, "@") {
 		return errors.New("cannot parse the database URL: want postgres://user:password@host:port/database, " +
 			"with %40 for a @ in the password and so on")
@@ -209,7 +219,7 @@ func nonEmpty(items []string) []string {
 
 func joinUsage(faults ...error) error {
 	if err := errors.Join(faults...); err != nil {
-		return usageError{fmt.Errorf("wrong use:\n%w", err)}
+		return usageError{err}
 	}
 	return nil
 }

@@ -11,8 +11,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
-
-	"github.com/procrastinate-pg/procrastinate/worker"
 )
 
 // show prints the rows of a query and counts them: a table for people, or with --json an array of objects, with the
@@ -23,10 +21,11 @@ func (d *database) show(ctx context.Context, out io.Writer, options *options, sq
 	}
 	rows, err := d.conn.Query(ctx, d.qualified(sql), append([]any{pgx.QueryResultFormats{pgx.TextFormatCode}}, args...)...)
 	if err != nil {
-		return 0, worker.Translate(err)
+		return 0, told(err)
 	}
 	defer rows.Close()
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	var lines strings.Builder // a refusal comes with the rows: nothing is printed before
+	table := tabwriter.NewWriter(&lines, 0, 0, 2, ' ', 0)
 	fields := rows.FieldDescriptions()
 	cells := make([]string, len(fields))
 	for i, field := range fields {
@@ -40,9 +39,13 @@ func (d *database) show(ctx context.Context, out io.Writer, options *options, sq
 		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	if rows.Err() != nil || count == 0 {
-		return 0, worker.Translate(rows.Err())
+		return 0, told(rows.Err())
 	}
-	return count, table.Flush()
+	if err := table.Flush(); err != nil {
+		return 0, err
+	}
+	_, err = io.WriteString(out, lines.String())
+	return count, err
 }
 
 // showOne prints the one row of a query: a line for each column, or with --json one object.
@@ -53,7 +56,7 @@ func (d *database) showOne(ctx context.Context, out io.Writer, options *options,
 	}
 	rows, err := d.conn.Query(ctx, d.qualified(sql), append([]any{pgx.QueryResultFormats{pgx.TextFormatCode}}, args...)...)
 	if err != nil {
-		return worker.Translate(err)
+		return told(err)
 	}
 	lines, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (string, error) {
 		var lines strings.Builder
@@ -68,7 +71,7 @@ func (d *database) showOne(ctx context.Context, out io.Writer, options *options,
 		return lines.String(), err
 	})
 	if err != nil {
-		return worker.Translate(err)
+		return told(err)
 	}
 	_, err = io.WriteString(out, lines)
 	return err
@@ -77,14 +80,14 @@ func (d *database) showOne(ctx context.Context, out io.Writer, options *options,
 func (d *database) showJSON(ctx context.Context, out io.Writer, sql string, args []any) (count int, err error) {
 	rows, err := d.conn.Query(ctx, d.qualified(sql), args...)
 	if err != nil {
-		return 0, worker.Translate(err)
+		return 0, told(err)
 	}
 	answer, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[struct {
 		Text  string
 		Count int
 	}])
 	if err != nil {
-		return 0, worker.Translate(err)
+		return 0, told(err)
 	}
 	_, err = fmt.Fprintln(out, answer.Text)
 	return answer.Count, err

@@ -10,8 +10,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/spf13/cobra"
-
-	"github.com/procrastinate-pg/procrastinate/worker"
 )
 
 func repairCommand(options *options) *cobra.Command {
@@ -56,7 +54,7 @@ func repair(ctx context.Context, db *database, options *options, lockTimeout tim
 		return fmt.Errorf("repaired nothing: some transaction kept the table of jobs for longer than %s (longer: --lock-timeout)", lockTimeout)
 	}
 	if err != nil {
-		return worker.Translate(err)
+		return told(err)
 	}
 	took := time.Since(begin)
 	left, err := db.broken(ctx)
@@ -77,5 +75,5 @@ func repair(ctx context.Context, db *database, options *options, lockTimeout tim
 // broken counts what check finds.
 func (d *database) broken(ctx context.Context) (count int, err error) {
 	err = d.conn.QueryRow(ctx, d.qualified(`select count(*) from procrastinate_check()`)).Scan(&count)
-	return count, worker.Translate(err)
+	return count, told(err)
 }

@@ -102,7 +102,7 @@ func tasksDefineCommand(options *options) *cobra.Command {
 				}
 			})
 			if _, err := db.conn.Exec(ctx, db.qualified("select procrastinate_define_task("+strings.Join(named, ", ")+")"), values...); err != nil {
-				return told(err)
+				return toldOf(flags, err)
 			}
 			if options.json {
 				return printJSON(cmd.OutOrStdout(), map[string][]string{"defined": args})

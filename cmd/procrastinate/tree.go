@@ -78,11 +78,10 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	cmd.SuggestionsMinimumDistance = 2
-	nearest := ""
 	if names := cmd.SuggestionsFor(args[0]); len(names) > 0 {
-		nearest = fmt.Sprintf("; did you mean %s?", names[0])
+		return usageError{fmt.Errorf("%s knows no %q; did you mean %s? See: %[1]s --help", cmd.CommandPath(), args[0], names[0])}
 	}
-	return usageError{fmt.Errorf("%s knows no %q%s; see: %s --help", cmd.CommandPath(), args[0], nearest, cmd.CommandPath())}
+	return usageError{fmt.Errorf("%s knows no %q; see: %[1]s --help", cmd.CommandPath(), args[0])}
 }
 
 // helpCommand is cobra's, save that it refuses a command that does not exist.

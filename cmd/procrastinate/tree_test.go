@@ -80,7 +80,7 @@ func TestWrongUseOfTheTree(t *testing.T) {
 		want string
 	}{
 		{"", "which command?"},
-		{"chek", `knows no "chek"; did you mean check?`},
+		{"chek", `knows no "chek"; did you mean check? See: procrastinate --help`},
 		{"zzzzzzz", `knows no "zzzzzzz"; see`},
 		{"help zzzzzzz", `knows no "zzzzzzz"`},
 		{"completion", "which command?"},

@@ -20,6 +20,9 @@ func eachCommandFails(t *testing.T, url string, want ...string) {
 			if code != 1 || out != "" || strings.Contains(errs, "geheim") {
 				t.Errorf("%s: got %d, %q, %q; want 1 and no password", args, code, out, errs)
 			}
+			if strings.Contains(url, "127.0.0.1:1/") && strings.Count(errs, "connection refused") != 1 {
+				t.Errorf("%s: it says it more than once: %s", args, errs)
+			}
 			for _, want := range want {
 				if !strings.Contains(errs, want) {
 					t.Errorf("%s: no %q in: %s", args, want, errs)
