@@ -115,7 +115,7 @@ func deferOne(cmd *cobra.Command, options *options, mine *deferOptions, words []
 		var id int64
 		err := db.conn.QueryRow(ctx, db.qualified(`select procrastinate_defer(`)+sql+`)`, values...).Scan(&id)
 		if err != nil {
-			return refused(worker.Translate(err))
+			return toldOf(cmd.Flags(), mine.conflict(ctx, db, err))
 		}
 		return printID(cmd.OutOrStdout(), options, id)
 	})
@@ -134,16 +134,29 @@ func (o *deferOptions) check() error {
 	if metadata, given := o.given["metadata"]; given && !isObject(metadata) {
 		return fmt.Errorf("--metadata %q is not a JSON object", metadata)
 	}
+	_, at := o.given["schedule_at"]
+	if _, in := o.given["schedule_in"]; at && in {
+		return errors.New("--at and --in: one of them")
+	}
 	return nil
 }
 
-// refused makes wrong use of what the database says of a value: it would say it again.
-func refused(err error) error {
-	pgErr := new(pgconn.PgError)
-	if errors.Is(err, worker.ErrInvalid) || errors.Is(err, worker.ErrArgs) || errors.As(err, &pgErr) && strings.HasPrefix(pgErr.Code, "22") {
-		return usageError{err}
+// conflict names the job that has the queueing lock already.
+func (o *deferOptions) conflict(ctx context.Context, db *database, err error) error {
+	if !isConflict(err) {
+		return err
 	}
-	return err
+	who := "a job"
+	var id int64
+	if db.conn.QueryRow(ctx, db.qualified(`select q.job_id from procrastinate_queueing_locks q where q.queueing_lock = $1`), o.given["queueing_lock"]).Scan(&id) == nil {
+		who = fmt.Sprintf("job %d", id) // may be gone by now, or not ours to see
+	}
+	return plainError{fmt.Sprintf("%s waits with queueing lock %s; see --on-conflict", who, o.given["queueing_lock"]), err}
+}
+
+func isConflict(err error) bool {
+	pgErr := new(pgconn.PgError)
+	return errors.As(err, &pgErr) && pgErr.Code == "23505" && strings.Contains(pgErr.ConstraintName, "queueing_lock")
 }
 
 // parseArgs makes a JSON object of one, or of key=value and key:=json words.

@@ -34,15 +34,15 @@ func TestDefer(t *testing.T) {
 			"send", "--queue", "mail", "--priority", "-5", "--lock", "l", "--queueing-lock", "q", "--in", "1d1h30m", "--max-attempts", "3",
 			"--timeout", "90s", "--metadata", `{"by": "me"}`,
 		}, 0, "3\n", ""},
-		{[]string{"send", "--queueing-lock", "q"}, 1, "", "23505"},
+		{[]string{"send", "--queueing-lock", "q"}, 1, "", "procrastinate: job 3 waits with queueing lock q; see --on-conflict\n"},
 		{[]string{"send", "--queueing-lock", "q", "--on-conflict", "skip", "--queue", "mail", "--lock", "l"}, 0, "3\n", ""},
 		{[]string{"send", "--at", "1999-12-31 12:00Z", "--lock", ""}, 0, "5\n", ""},
-		{[]string{"send", "--at", "never"}, 2, "", `"never"`},
+		{[]string{"send", "--at", "never"}, 2, "", `procrastinate: wrong use: invalid value "never" for --at: want a time, as in 2030-01-31T09:00Z`},
 		{[]string{"send", "--in", "5x"}, 2, "", `"5x"`},
-		{[]string{"send", "--in", "1h", "--at", "2030-01-01"}, 2, "", "schedule_at"},
-		{[]string{"send", "--max-attempts", "0"}, 2, "", "max_attempts"},
-		{[]string{"send", "--queue", ""}, 2, "", "queue"},
-		{[]string{"send", `{"a": "\u0000"}`}, 2, "", "Unicode"},
+		{[]string{"send", "--max-attempts", "0"}, 2, "", "wrong use: invalid --max-attempts: 0"},
+		{[]string{"send", "--queue", ""}, 2, "", "wrong use: invalid --queue: "},
+		{[]string{"send", `{"a": "\u0000"}`}, 2, "", `unsupported Unicode escape sequence (\u0000 cannot be converted to text.)`},
+		{[]string{"send", "[1]"}, 2, "", `argument "[1]"`},
 	}
 	for _, step := range steps {
 		code, out, errs := runCommand(t, environ, append([]string{"defer"}, step.args...)...)
@@ -79,7 +79,7 @@ func TestDeferLines(t *testing.T) {
 		{"metadata and more", "{}", `b --metadata {"x":1} --priority 3 --in 1h --json`, 0, `{"deferred":1,"last_line":1}` + "\n", "", "1 b"},
 		{
 			"no JSON", thousands + "{\n" + good, "", 1, "deferred 2500 jobs\n",
-			"line 2501: not JSON: unexpected end of JSON input; those before it are deferred: go on with --skip-lines 2500\n", "2500 a",
+			"line 2501: not JSON: unexpected end of JSON input; those before it are deferred: mend it, then go on with --skip-lines 2500\n", "2500 a",
 		},
 		{"no JSON, to programs", good + "{\n", "--json", 1, `{"deferred":1,"last_line":1}` + "\n", "line 2: not JSON", "1 a"},
 		{"skipped", good + "{\n" + good, "--skip-lines 2", 0, "deferred 1 jobs\n", "", "1 a"},
@@ -87,19 +87,23 @@ func TestDeferLines(t *testing.T) {
 		{"a NUL escape", good + good + `{"task":"a","args":{"x":"\u0000"}}` + "\n" + good, "", 1, "deferred 2 jobs\n", "line 3: unsupported Unicode escape", "2 a"},
 		{"half a surrogate", good + `{"task":"a","args":{"x":"\ud800"}}` + "\n", "", 1, "deferred 1 jobs\n", "line 2: invalid input syntax for type json", "1 a"},
 		{"an unknown key", thousands + "\n\n" + good + `{"tsk":"a"}` + "\n" + good, "", 1, "deferred 2501 jobs\n", "line 2504: unknown key tsk; those", "2501 a"},
-		{"no task", good + "{}\n", "", 1, "deferred 1 jobs\n", "line 2: invalid task: NULL; those", "1 a"},
+		{"no task", good + "{}\n", "", 1, "deferred 1 jobs\n", "line 2: no task, neither on the line nor as TASK; those", "1 a"},
+		{"nothing before it", "{\"tsk\":1}\n", "", 1, "deferred 0 jobs\n", "procrastinate: line 1: unknown key tsk\n", "0"},
+		{"nothing before it, and lines left out", "x\n{}\n", "--skip-lines 1", 1, "deferred 0 jobs\n", "mend it, then go on with --skip-lines 1\n", "0"},
+		{"more skipped than there are", good + good, "--skip-lines 3 --json", 1, `{"deferred":0,"last_line":2}` + "\n", "procrastinate: --skip-lines 3: there are only 2 lines\n", "0"},
+		{"all skipped", good + good, "--skip-lines 2", 0, "deferred 0 jobs\n", "", "0"},
 		{"args that are no object", good + `{"task":"a","args":[]}`, "", 1, "deferred 1 jobs\n", "line 2: ", "1 a"},
 		{"a number out of range", good + `{"task":"a","priority":1e10}`, "", 1, "deferred 1 jobs\n", "line 2: ", "1 a"},
 		{
 			"a queueing lock twice", strings.Repeat(good, 3) + strings.Repeat(`{"task":"b","queueing_lock":"q"}`+"\n", 2), "", 1, "deferred 4 jobs\n",
-			"line 5: duplicate key value", "4 a,b",
+			`line 5: a job waits with queueing lock "q"; see --on-conflict; those`, "4 a,b",
 		},
 		{"one spared", strings.Repeat(`{"task":"b","queueing_lock":"q","on_conflict":"skip"}`+"\n", 2), "", 0, "deferred 2 jobs\n", "", "1 b"},
 		{"all or none: all", thousands, "--single-transaction", 0, "deferred 2500 jobs\n", "", "2500 a"},
-		{"all or none: none", thousands + "{}\n", "--single-transaction", 1, "deferred 0 jobs\n", "nothing was deferred: line 2501: invalid task: NULL\n", "0"},
+		{"all or none: none", thousands + "{}\n", "--single-transaction", 1, "deferred 0 jobs\n", "nothing was deferred: line 2501: no task, neither on the line nor as TASK\n", "0"},
 		{
 			"all or none: none, by an earlier batch", `{"task":"b","queueing_lock":"q"}` + "\n" + thousands + `{"task":"b","queueing_lock":"q"}` + "\n",
-			"--single-transaction", 1, "deferred 0 jobs\n", "nothing was deferred: line 2502: duplicate key value", "0",
+			"--single-transaction", 1, "deferred 0 jobs\n", "nothing was deferred: line 2502: a job waits with queueing lock", "0",
 		},
 	}
 	environ, conn := installed(t)

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -65,8 +67,15 @@ func openLines(name string, stdin io.Reader) (io.ReadCloser, int64, error) {
 		return nil, 0, err
 	}
 	info, err := file.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return file, 0, err
+	if err != nil {
+		return nil, 0, err
+	}
+	if info.IsDir() {
+		_ = file.Close()
+		return nil, 0, &fs.PathError{Op: "read", Path: name, Err: syscall.EISDIR}
+	}
+	if !info.Mode().IsRegular() {
+		return file, 0, nil
 	}
 	return file, info.Size(), nil
 }
@@ -103,13 +112,20 @@ func (d *lineDeferrer) run(ctx context.Context, conn *pgx.Conn) error {
 		_, err := conn.Exec(ctx, d.sql, jobs)
 		return err
 	})
-	fault, broken := new(lineFault), new(brokenError)
+	fault, broken, skip := new(lineFault), new(brokenError), new(skipError)
+	if errors.As(err, &fault) {
+		d.last = fault.number - 1
+	}
 	switch {
 	case err == nil:
 		return nil
+	case errors.As(err, &skip):
+		d.last = skip.lines
+		return err
+	case d.last == 0 && !errors.As(err, &broken):
+		return err
 	case errors.As(err, &fault):
-		d.last = fault.number - 1
-		return fmt.Errorf("%w; those before it are deferred: go on with --skip-lines %d", err, d.last)
+		return fmt.Errorf("%w; those before it are deferred: mend it, then go on with --skip-lines %d", err, d.last)
 	case errors.As(err, &broken):
 		return fmt.Errorf("%w; go on with --skip-lines %d if they are not deferred, else with --skip-lines %d", err, d.last, broken.to)
 	default:
@@ -185,9 +201,9 @@ func (d *lineDeferrer) deferBatch(ctx context.Context, send sender, lines []line
 	case !isAnswer(err):
 		return &brokenError{lines[0].number, lines[len(lines)-1].number, err}
 	case !isOfLine(err):
-		return worker.Translate(err)
+		return told(err)
 	case len(lines) == 1:
-		return &lineFault{lines[0].number, errors.New(lineText(err))}
+		return &lineFault{lines[0].number, errors.New(lineText(lines[0], err))}
 	}
 	for i := range lines {
 		if err := d.deferBatch(ctx, send, lines[i:i+1]); err != nil {
@@ -236,10 +252,18 @@ func isOfLine(err error) bool {
 }
 
 // lineText is what the database says of a line, without its hint, which speaks of the array.
-func lineText(err error) string {
+func lineText(one line, err error) string {
 	pgErr := new(pgconn.PgError)
 	if !errors.As(err, &pgErr) {
 		return err.Error()
+	}
+	var job map[string]json.RawMessage
+	_ = json.Unmarshal(one.text, &job) // it is an object
+	switch {
+	case isConflict(err):
+		return fmt.Sprintf("a job waits with queueing lock %s; see --on-conflict", job["queueing_lock"])
+	case job["task"] == nil && strings.HasPrefix(pgErr.Message, "invalid task"):
+		return "no task, neither on the line nor as TASK"
 	}
 	text := strings.TrimPrefix(pgErr.Message, "invalid jobs: ")
 	if pgErr.Detail != "" && pgErr.Detail != "Nothing was deferred." { // true of the array, here one line

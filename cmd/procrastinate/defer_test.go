@@ -26,6 +26,7 @@ func TestWrongUseOfDefer(t *testing.T) {
 		{"two objects", []string{"x", "{}", "{}"}, []string{`argument "{}"`}},
 		{"metadata and priority", []string{"x", "--metadata", "[]", "--queue", "q", "y"}, []string{`--metadata "[]"`, `argument "y"`}},
 		{"priority", []string{"x", "--priority", "high"}, []string{`invalid value "high" for --priority: want a whole number` + "\n"}},
+		{"two times", []string{"x", "--at", "tomorrow", "--in", "1h"}, []string{"--at and --in: one of them"}},
 		{"a span without a unit", []string{"x", "--in", "5"}, []string{`invalid value "5" for --in: want a span, as in 90s, 12h or 30d`}},
 		{"PostgreSQL's words", []string{"x", "--timeout", "5 min"}, []string{`invalid value "5 min" for --timeout: want a span`}},
 		{"a span below zero", []string{"x", "--in", "-5m"}, []string{`invalid value "-5m" for --in: want a span`}},
@@ -52,6 +53,14 @@ func TestAMissingFileIsAFailure(t *testing.T) {
 	code, _, errs := runCommand(t, nil, "defer", "--from", filepath.Join(t.TempDir(), "none"))
 	if code != 1 || !strings.Contains(errs, "no such file") {
 		t.Errorf("got %d, %q", code, errs)
+	}
+}
+
+func TestADirectoryIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	code, _, errs := runCommand(t, nil, "defer", "--from", dir)
+	if want := "procrastinate: read " + dir + ": is a directory\n"; code != 1 || errs != want {
+		t.Errorf("got %d, %q; want %q", code, errs, want)
 	}
 }
 
@@ -85,7 +94,8 @@ func TestLinesAreRead(t *testing.T) {
 		{"nothing", "", 0, "", "", "EOF"},
 		{"blank lines, and no newline at the end", "\n{\"a\":1}\r\n \n{}", 0, "", `2 {"a":1}; 4 {}`, "EOF"},
 		{"skipped lines are not looked at", "x\n\n{}\n", 2, "", "3 {}", "EOF"},
-		{"skipping all", "{}\n", 5, "", "", "EOF"},
+		{"skipping all", "{}\n\n", 2, "", "", "EOF"},
+		{"skipping more", "{}\n\n", 3, "", "", "--skip-lines 3: there are only 2 lines"},
 		{"defaults come first", "{\"a\":1}\n{ }\n", 0, `{"b":2`, `1 {"b":2,"a":1}; 2 {"b":2}`, "EOF"},
 		{"no object", "{}\n[{}]\n{}\n", 0, "", "1 {}", "line 2: not a JSON object"},
 		{"no JSON", "{\"a\":1},{}\n", 0, "", "", "line 1: not JSON: invalid character ',' after top-level value"},

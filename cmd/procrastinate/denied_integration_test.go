@@ -45,6 +45,7 @@ func TestWhatARoleMayNotDo(t *testing.T) {
 		"tasks":            "view procrastinate_task_stats (needed: grant select on procrastinate_task_stats)",
 		"workers":          "view procrastinate_worker_status (needed: grant select on procrastinate_worker_status)",
 		"locks":            "view procrastinate_lock_stats (needed: grant select on procrastinate_lock_stats)",
+		"defer a":          "function procrastinate_defer (needed: grant execute on function procrastinate_defer)",
 		"tick":             "function procrastinate_tick (needed: grant execute on function procrastinate_tick)",
 		"check":            "function procrastinate_check (needed: grant execute on function procrastinate_check)",
 		"repair":           "function procrastinate_check (needed: grant execute on function procrastinate_check)",

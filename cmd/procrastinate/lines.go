@@ -32,12 +32,19 @@ type lineFault struct {
 func (e *lineFault) Error() string { return fmt.Sprintf("line %d: %v", e.number, e.err) }
 func (e *lineFault) Unwrap() error { return e.err }
 
+// skipError: there are not so many lines.
+type skipError struct{ skip, lines int }
+
+func (e *skipError) Error() string {
+	return fmt.Sprintf("--skip-lines %d: there are only %s", e.skip, plural(e.lines, "line"))
+}
+
 // lineBatch is what goes into one transaction.
 type lineBatch struct {
 	lines  []line
 	bytes  int
 	offset int64 // how much was read up to here
-	end    error // why nothing comes after: io.EOF, or what is wrong with the next line
+	end    error // why nothing comes after: io.EOF, or what is wrong with the next line, or a skipError
 }
 
 func (b *lineBatch) isFull() bool { return len(b.lines) >= maxBatch || b.bytes >= maxBatchBytes }
@@ -92,6 +99,9 @@ func (r *lineReader) next() (line, error) {
 	for {
 		text, err := r.read()
 		if err == io.EOF {
+			if r.number < r.skip {
+				err = &skipError{r.skip, r.number}
+			}
 			return line{}, err
 		}
 		r.number++
