@@ -65,7 +65,7 @@ func sentence(reason string, d detail) string {
 	case "hint":
 		return "no worker would find it. Mend that: procrastinate repair"
 	case "future":
-		text := fmt.Sprintf("due in %s, at %s", seconds(d.Seconds), d.ScheduledAt)
+		text := fmt.Sprintf("due in %s, at %s", seconds(d.Seconds), moment(d.ScheduledAt))
 		if d.Attempts > 0 {
 			text += fmt.Sprintf("; %s so far, the last error: %s", plural(d.Attempts, "attempt"), oneLine(d.Error))
 		}
@@ -107,12 +107,12 @@ func sentenceDone(d detail) string {
 }
 
 func sentenceRunning(d detail) string {
-	text := fmt.Sprintf("worker %d (%s) began attempt %d %s ago", d.Worker, d.WorkerName, d.Attempt, seconds(d.Seconds))
+	text := fmt.Sprintf("attempt %d began %s ago at worker %d (%s)", d.Attempt, seconds(d.Seconds), d.Worker, d.WorkerName)
 	if d.SilentSeconds != nil {
-		text += fmt.Sprintf(", and last beat %s ago", seconds(*d.SilentSeconds))
+		text += fmt.Sprintf(", which last beat %s ago", seconds(*d.SilentSeconds))
 	}
 	if d.TimeoutAt != "" {
-		text += "; it times out at " + d.TimeoutAt
+		text += "; it times out at " + moment(d.TimeoutAt)
 	}
 	if d.AbortRequested {
 		text += "; it was asked to stop"
@@ -134,7 +134,10 @@ func sentenceRescue(d detail) string {
 
 func sentenceLock(d detail) string {
 	text := fmt.Sprintf("%s before it in lock %s, the first is %d", many(d), d.Lock, d.Job)
-	if d.Detail != nil {
+	switch {
+	case d.Reason == "worker":
+		text += " (worker: no live worker has both its queue and its task)"
+	case d.Detail != nil:
 		text += fmt.Sprintf(" (%s: %s)", d.Reason, sentence(d.Reason, *d.Detail))
 	}
 	return text

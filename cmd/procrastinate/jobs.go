@@ -39,7 +39,7 @@ func jobRow() string {
 			when j.scheduled_at > clock_timestamp() then 'due in ' || ` + age("j.scheduled_at") + `
 			else 'due ' || ` + age("greatest(j.scheduled_at, j.deferred_at)") + ` || ' ago'
 		end as "when",
-		coalesce(j.error, '') as error`
+		case when j.status not in ('succeeded', 'doing') then j.error end as error`
 }
 
 // jobRecord is a job for programs: its columns, save the key of its lock, which is ours.
@@ -73,7 +73,10 @@ func jobsListCommand(options *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = db.show(ctx, cmd.OutOrStdout(), options, columns+from+" order by j.id desc limit "+args.add(limit), args...)
+				count, err := db.show(ctx, cmd.OutOrStdout(), options, columns+from+" order by j.id desc limit "+args.add(limit), args...)
+				if err == nil && count == 0 && !options.json {
+					fmt.Fprintln(cmd.ErrOrStderr(), "no jobs") // stdout is for rows
+				}
 				return err
 			})
 		},

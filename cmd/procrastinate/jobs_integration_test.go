@@ -55,8 +55,57 @@ func TestJobsList(t *testing.T) {
 			t.Errorf("%s: no %q in %s", flags, want, out)
 		}
 	}
-	if out, _ := s.run(0, "jobs list --aborted"); out != "" {
-		t.Errorf("got %q for no rows", out)
+	if out, errs := s.run(0, "jobs list --aborted"); out != "" || errs != "no jobs\n" {
+		t.Errorf("got %q, %q for no rows", out, errs)
+	}
+	if out, errs := s.run(0, "jobs list --aborted --json"); out != "[]\n" || errs != "" {
+		t.Errorf("got %q, %q for no rows", out, errs)
+	}
+}
+
+func TestJobsListShowsTheErrorOfTheLastAttemptOnly(t *testing.T) {
+	s := newSession(t)
+	s.exec(`
+		select procrastinate_register_worker('w', stalled_after => '1 h');
+		select procrastinate_define_task('a', retry_wait => '1 h');
+		select procrastinate_defer('a', max_attempts => 9) from generate_series(1, 3);
+		select procrastinate_fetch_jobs(1, 10);
+		select procrastinate_fail_jobs(1, '{1,2,3}', '{no,no,no}');
+		select procrastinate_change_job(j.id, schedule_at => now()) from procrastinate_jobs j where j.id < 3;
+		select procrastinate_tick();
+		select procrastinate_fetch_jobs(1, 10);
+		select procrastinate_finish_jobs(1, '{1}', '{"3"}')`)
+	s.wantJobs("1:succeeded 2:doing 3:todo")
+	var rows []struct{ Error *string }
+	s.runJSON(0, "jobs list", &rows)
+	for _, row := range rows {
+		if row.Error == nil {
+			t.Errorf("a job has no error, so that this test cannot fail")
+		}
+	}
+	for status, want := range map[string]string{"succeeded": "ago", "doing": "ago", "todo": "no"} {
+		out, _ := s.run(0, "jobs list --"+status)
+		if words := strings.Fields(out); words[len(words)-1] != want {
+			t.Errorf("%s: got %s", status, out)
+		}
+	}
+}
+
+func TestJobsShowBoundsTheHistory(t *testing.T) {
+	s := newSession(t)
+	s.exec(`select procrastinate_defer('a')`)
+	s.exec(`
+		insert into procrastinate_attempts (job_id, kind, attempt, started_at, worker_id, error, scheduled_at)
+		select 1, 'retried', n, now(), 1, 'row ' || n, '2030-01-02 03:04:05.678' from generate_series(1, 2020) n`)
+	out, _ := s.run(0, "jobs show 1")
+	if !strings.HasSuffix(out, "\n… and 2,000 more, before these\n") || strings.Count(out, "row ") != 20 || !strings.Contains(out, "row 2020\n") ||
+		!strings.Contains(out, ":04:05") || strings.Contains(out, ":05.678") {
+		t.Errorf("got %s", out)
+	}
+	var job struct{ History []struct{ Attempt int } }
+	s.runJSON(0, "jobs show 1", &job)
+	if rows := job.History; len(rows) != 1000 || rows[0].Attempt != 1021 || rows[999].Attempt != 2020 {
+		t.Errorf("got %d rows", len(rows))
 	}
 }
 
@@ -77,9 +126,9 @@ func TestJobsShowAndExplain(t *testing.T) {
 	s.variety()
 	for words, want := range map[string]string{
 		"jobs show 4":    "error            boom\nline two\n\ndone: failed 0s ago after 1 attempt: boom line two\n\nAT ",
-		"jobs show 1":    "running: worker 1 (first) began attempt 1 0s ago, and last beat 0s ago\n",
-		"jobs explain 1": "running: worker 1 (first) began attempt 1 ",
-		"jobs explain 2": "lock: 1 job before it in lock l, the first is 1 (running: worker 1 (first) began attempt 1 ",
+		"jobs show 1":    "running: attempt 1 began 0s ago at worker 1 (first), which last beat 0s ago\n",
+		"jobs explain 1": "running: attempt 1 began 0s ago at worker 1 (first), which ",
+		"jobs explain 2": "lock: 1 job before it in lock l, the first is 1 (running: attempt 1 began 0s ago at worker 1 (first), which ",
 		"jobs explain 3": "future: due in 60m, at ",
 		"jobs explain 6": "done: succeeded 0s ago after 1 attempt\n",
 		"jobs explain 8": "paused: queue paused was paused 0s ago. To go on: procrastinate queues resume paused\n",

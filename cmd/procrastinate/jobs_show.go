@@ -12,18 +12,21 @@ import (
 	"github.com/procrastinate-pg/procrastinate/worker"
 )
 
-func history() string {
-	return `select a.at, a.kind, coalesce(a.attempt::text, '') as attempt, coalesce(a.worker_id::text, '') as worker,
-		coalesce(a.scheduled_at::text, '') as again_at, coalesce(a.error, '') as error
-		from procrastinate_attempts a where a.job_id = $1 order by a.id`
-}
+// A job that waits for something may have thousands of attempts: the last are shown.
+const (
+	shownHistory = 20
+	jsonHistory  = 1000
+)
+
+const history = `select a.at, a.kind, a.attempt, a.worker_id as worker, a.scheduled_at as again_at, a.error
+	from (select x.* from procrastinate_attempts x where x.job_id = $1 order by x.id desc limit $2) a order by a.id`
 
 func jobsShowCommand(options *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show ID",
 		Short: "Show all of a job, its history, and why it is not running",
 		Long: "Show all of a job, why it is not running, and its history: each end of an attempt that was not plain success,\n" +
-			"each request to stop and each retry by hand.",
+			"each request to stop and each retry by hand; of these the last 20, with --json the last 1,000.",
 		Example: "  procrastinate jobs show 1234\n" +
 			"  procrastinate jobs show 1234 --json | jq .args",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,9 +37,10 @@ func jobsShowCommand(options *options) *cobra.Command {
 			return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {
 				if options.json {
 					return orNoJob(id, db.showOne(ctx, cmd.OutOrStdout(), options, jobRecord+`,
-						(select coalesce(json_agg(a order by a.id), '[]') from procrastinate_attempts a where a.job_id = j.id) as history,
+						(select coalesce(json_agg(a order by a.id), '[]')
+							from (select x.* from procrastinate_attempts x where x.job_id = j.id order by x.id desc limit $2) a) as history,
 						(select coalesce(json_agg(e), '[]') from procrastinate_explain_job(j.id) e) as explanation
-						from procrastinate_jobs j where j.id = $1`, id))
+						from procrastinate_jobs j where j.id = $1`, id, jsonHistory))
 				}
 				return showJob(ctx, db, options, cmd.OutOrStdout(), id)
 			})
@@ -57,13 +61,16 @@ func showJob(ctx context.Context, db *database, options *options, out io.Writer,
 	if _, err := io.WriteString(out, sentences(reasons)); err != nil {
 		return err
 	}
-	var any bool
-	err = db.conn.QueryRow(ctx, db.qualified(`select exists (select from procrastinate_attempts a where a.job_id = $1)`), id).Scan(&any)
-	if err != nil || !any {
-		return err
+	var count int
+	err = db.conn.QueryRow(ctx, db.qualified(`select count(*) from procrastinate_attempts a where a.job_id = $1`), id).Scan(&count)
+	if err != nil || count == 0 {
+		return told(err)
 	}
 	fmt.Fprintln(out)
-	_, err = db.show(ctx, out, options, history(), id)
+	_, err = db.show(ctx, out, options, history, id, shownHistory)
+	if err == nil && count > shownHistory {
+		_, err = fmt.Fprintf(out, "… and %s more, before these\n", thousands(int64(count-shownHistory)))
+	}
 	return err
 }
 

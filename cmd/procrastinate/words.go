@@ -23,6 +23,15 @@ func people(d time.Duration) string {
 
 func seconds(s float64) string { return people(time.Duration(s * float64(time.Second))) }
 
+// moment is a time out of JSON as the tables show it: to the second.
+func moment(text string) string {
+	at, err := time.Parse(time.RFC3339Nano, text)
+	if err != nil {
+		return text
+	}
+	return strings.TrimSuffix(at.Format("2006-01-02 15:04:05-07:00"), ":00")
+}
+
 func plural(count int, what string) string {
 	if count == 1 {
 		return "1 " + what

@@ -16,6 +16,17 @@ func TestSpansForPeople(t *testing.T) {
 	}
 }
 
+func TestMoments(t *testing.T) {
+	for text, want := range map[string]string{
+		"2026-11-22T20:55:37.700025+00:00": "2026-11-22 20:55:37+00", "2026-11-22T20:00:00+05:30": "2026-11-22 20:00:00+05:30",
+		"2026-11-22T20:00:00-08:00": "2026-11-22 20:00:00-08", "infinity": "infinity",
+	} {
+		if got := moment(text); got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+	}
+}
+
 func TestThousands(t *testing.T) {
 	for number, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", 100000: "100,000"} {
 		if got := thousands(number); got != want {
