@@ -18,7 +18,13 @@ const (
 		select q.name
 		from (select p.queue_name from procrastinate_queues p union select l.queue_name from procrastinate_lanes l) q(name)
 		where starts_with(q.name, $1::text) and not starts_with(q.name, 'procrastinate-bench-') order by q.name limit 100`
+	pausedNames = `select p.queue_name from procrastinate_queues p where starts_with(p.queue_name, $1::text) order by p.queue_name limit 100`
 )
+
+// choices offers the values of a flag.
+func choices(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
 
 // complete offers names out of the database. Without one, or without the right to read them, it offers nothing: a
 // message would end up in the line that somebody is typing.

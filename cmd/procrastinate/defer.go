@@ -76,7 +76,7 @@ func deferCommand(options *options) *cobra.Command {
 	flags.StringVar(&mine.file, "from", "", "defer a job for each line of this `file`")
 	flags.BoolVar(&mine.single, "single-transaction", false, "with --from: all lines or none")
 	flags.IntVar(&mine.skip, "skip-lines", 0, "with --from: `number` of lines to leave out at the beginning")
-	_ = cmd.RegisterFlagCompletionFunc("on-conflict", cobra.FixedCompletions([]string{"error", "skip", "replace", "update"}, cobra.ShellCompDirectiveNoFileComp))
+	choices(cmd, "on-conflict", "error", "skip", "replace", "update")
 	return cmd
 }
 

@@ -28,6 +28,7 @@ func TestWhatARoleMayNotDo(t *testing.T) {
 	})
 	s.exec("grant usage on schema " + schema + " to " + role)
 	s.exec("grant execute on function procrastinate_version to " + role)
+	s.exec("grant execute on function procrastinate_resume_queue to " + role)
 	parameters := server.Query()
 	parameters.Set("role", role)
 	server.RawQuery = parameters.Encode()
@@ -54,5 +55,8 @@ func TestWhatARoleMayNotDo(t *testing.T) {
 		if want := "procrastinate: permission denied for " + want + "\n"; out != "" || errs != want {
 			t.Errorf("%s: got %q, %q; want %q", words, out, errs, want)
 		}
+	}
+	if out, errs := s.run(0, "queues resume a"); out != "queue a resumed\n" || errs != "" {
+		t.Errorf("without a right to look: got %q, %q", out, errs)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
@@ -33,7 +34,8 @@ func (f *filter) addNames(flags *pflag.FlagSet) {
 }
 
 // addStatuses adds --status and a short form of each of its values.
-func (f *filter) addStatuses(flags *pflag.FlagSet, allowed []string, usage string) {
+func (f *filter) addStatuses(cmd *cobra.Command, allowed []string, usage string) {
+	flags := cmd.Flags()
 	f.allowed = allowed
 	flags.StringSliceVar(&f.named, "status", nil, usage+": "+strings.Join(allowed, ", "))
 	for _, status := range allowed {
@@ -45,6 +47,7 @@ func (f *filter) addStatuses(flags *pflag.FlagSet, allowed []string, usage strin
 			return err
 		})
 	}
+	choices(cmd, "status", allowed...)
 }
 
 func (f *filter) addOlderThan(flags *pflag.FlagSet, usage string) {

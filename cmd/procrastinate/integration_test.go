@@ -225,6 +225,8 @@ func TestTabOffersNames(t *testing.T) {
 	for args, want := range map[string]string{
 		"defer s":                "send\nsum\n:4\n",
 		"defer se":               "send\n:4\n",
+		"queues pause m":         "mail\nmails\n:4\n",
+		"queues resume m":        "mails\n:4\n",
 		"defer x --queue m":      "mail\nmails\n:4\n",
 		"worker --queue mails":   "mails\n:4\n",
 		"defer send --queue=mai": "mail\nmails\n:4\n",

@@ -81,7 +81,7 @@ func jobsListCommand(options *options) *cobra.Command {
 			})
 		},
 	}
-	wanted.addStatuses(cmd.Flags(), allStatuses, "only of these statuses")
+	wanted.addStatuses(cmd, allStatuses, "only of these statuses")
 	wanted.addNames(cmd.Flags())
 	cmd.Flags().StringVar(&wanted.lock, "lock", "", "only with this `lock`")
 	cmd.Flags().IntVar(&limit, "limit", limit, "how many at most")

@@ -47,7 +47,7 @@ func jobsCancelCommand(options *options) *cobra.Command {
 		Example: "  procrastinate jobs cancel 1234 1235 --abort\n" +
 			"  procrastinate jobs cancel --task send_email --older-than 1d",
 	}
-	all.filter.addStatuses(cmd.Flags(), []string{"todo", "doing"}, "of these statuses (default todo; doing needs --abort)")
+	all.filter.addStatuses(cmd, []string{"todo", "doing"}, "of these statuses (default todo; doing needs --abort)")
 	cmd.Flags().BoolVar(&abort, "abort", false, "also ask running jobs to stop")
 	return actCommand(options, cmd, all, func() (one act, err error) {
 		all.filter.usual = []string{"todo"}
@@ -75,7 +75,7 @@ func jobsRetryCommand(options *options) *cobra.Command {
 			"  procrastinate jobs retry --failed --task send_email --in 10m\n" +
 			"  procrastinate jobs retry --failed --dry-run",
 	}
-	all.filter.addStatuses(cmd.Flags(), []string{"failed", "cancelled", "aborted"}, "of these statuses (default failed)")
+	all.filter.addStatuses(cmd, []string{"failed", "cancelled", "aborted"}, "of these statuses (default failed)")
 	in := spanFlag(cmd.Flags(), "in", "wait so long before, as in 90s, 2h or 3d")
 	return actCommand(options, cmd, all, func() (act, error) {
 		all.arguments = map[string]any{"schedule_in": in.interval()}
@@ -95,6 +95,6 @@ func jobsDeleteCommand(options *options) *cobra.Command {
 		Example: "  procrastinate jobs delete 1234 1235\n" +
 			"  procrastinate jobs delete --todo --task send_email",
 	}
-	all.filter.addStatuses(cmd.Flags(), append([]string{"todo"}, endedStatuses...), "of these (default: all that ended)")
+	all.filter.addStatuses(cmd, append([]string{"todo"}, endedStatuses...), "of these (default: all that ended)")
 	return actCommand(options, cmd, all, func() (act, error) { return deleteJob, nil })
 }

@@ -24,9 +24,10 @@ func list(options *options, people, programs string) func(*cobra.Command, []stri
 	}
 }
 
-// nameCommand completes a command that calls a function for each of some names.
-func nameCommand(options *options, cmd *cobra.Command, kind, past, sql string) *cobra.Command {
-	cmd.ValidArgsFunction = complete(options, map[string]string{"queue": queueNames, "task": taskNames}[kind])
+// nameCommand completes a command that calls a function for each of some names. Tab offers those of a query; what a
+// look finds of a name is said beside it.
+func nameCommand(options *options, cmd *cobra.Command, kind, past, sql, offered string, look func(context.Context, *database, string) string) *cobra.Command {
+	cmd.ValidArgsFunction = complete(options, offered)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		var fault error
 		if len(names) == 0 {
@@ -46,7 +47,7 @@ func nameCommand(options *options, cmd *cobra.Command, kind, past, sql string) *
 				}
 				done = append(done, name)
 				if !options.json {
-					fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s\n", kind, name, past)
+					fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s%s\n", kind, name, past, look(ctx, db, name))
 				}
 			}
 			if options.json {

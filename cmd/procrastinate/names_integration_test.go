@@ -28,7 +28,7 @@ func TestQueues(t *testing.T) {
 	if got := s.table("queues"); got != want {
 		t.Errorf("got %s\nwant %s", got, want)
 	}
-	if out, _ := s.run(0, "queues pause out other"); out != "queue out paused\nqueue other paused\n" {
+	if out, _ := s.run(0, "queues pause out other"); out != "queue out paused\nqueue other paused (no job is in it)\n" {
 		t.Errorf("got %q", out)
 	}
 	var done map[string][]string
@@ -39,6 +39,11 @@ func TestQueues(t *testing.T) {
 	if got := s.ask(`select p.queue_name from procrastinate_queues p`); got != "other" {
 		t.Errorf("%s are paused", got)
 	}
+	s.exec(`select procrastinate_defer('later', queue => 'fut', schedule_in => '1 h')`)
+	if out, _ := s.run(0, "queues resume nope fut"); out != "queue nope resumed (no job is in it)\nqueue fut resumed\n" {
+		t.Errorf("got %q", out)
+	}
+	s.exec(`delete from procrastinate_jobs j where j.queue_name = 'fut'`)
 	s.exec(`delete from procrastinate_workers`)
 	if got := s.table("queues"); !strings.Contains(got, "\ndefault 0 0 1 0 0 no live worker\n") {
 		t.Errorf("got %s", got)

@@ -28,7 +28,7 @@ func pruneCommand(options *options) *cobra.Command {
 			return old.run(cmd, options)
 		},
 	}
-	old.filter.addStatuses(cmd.Flags(), endedStatuses, "of these statuses (default: all of them)")
+	old.filter.addStatuses(cmd, endedStatuses, "of these statuses (default: all of them)")
 	cmd.Flags().StringVar(&old.filter.queue, "queue", "", "only of this `queue`")
 	old.filter.addOlderThan(cmd.Flags(), "how long ago they ended")
 	old.addFlags(cmd.Flags())

@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+)
 
 // An estimate has a ~.
 const depths = `case when s.exact then '' else '~' end || s.ready as ready, s.locked, s.future, s.running, `
@@ -24,15 +28,27 @@ func queuesCommand(options *options) *cobra.Command {
 			Long: "Let no more jobs of these queues start, until they are resumed. Running ones go on, and so does deferring. A\n" +
 				"waiting job with a lock keeps its place: those behind it, of whatever queue, wait too.",
 			Example: "  procrastinate queues pause mail sms",
-		}, "queue", "paused", `select procrastinate_pause_queue($1)`),
+		}, "queue", "paused", `select procrastinate_pause_queue($1)`, queueNames, lookForJobs),
 		nameCommand(options, &cobra.Command{
 			Use:     "resume QUEUE…",
 			Short:   "Let paused queues go on",
 			Long:    "Let paused queues go on. Does nothing for a queue that is not paused.",
 			Example: "  procrastinate queues resume mail sms",
-		}, "queue", "resumed", `select procrastinate_resume_queue($1)`),
+		}, "queue", "resumed", `select procrastinate_resume_queue($1)`, pausedNames, lookForJobs),
 	)
 	return cmd
+}
+
+// lookForJobs finds a name that may be mistyped. Who may not look is told nothing: what he asked for is done.
+func lookForJobs(ctx context.Context, db *database, queue string) string {
+	var known bool
+	err := db.conn.QueryRow(ctx, db.qualified(`
+		select exists (select from procrastinate_lanes l where l.queue_name = $1)
+			or exists (select from procrastinate_queue_stats s where s.queue_name = $1 and s.ready + s.locked + s.future + s.running > 0)`), queue).Scan(&known)
+	if err != nil || known {
+		return ""
+	}
+	return " (no job is in it)"
 }
 
 func queueList() string {

@@ -27,7 +27,8 @@ func tasksCommand(options *options) *cobra.Command {
 		Long:    "Forget the definition of tasks. Their jobs keep what they got when they were deferred.",
 		Example: "  procrastinate tasks drop send_email",
 	}
-	cmd.AddCommand(tasksDefineCommand(options), nameCommand(options, drop, "task", "dropped", `select procrastinate_drop_task($1)`))
+	cmd.AddCommand(tasksDefineCommand(options), nameCommand(options, drop, "task", "dropped", `select procrastinate_drop_task($1)`, taskNames,
+		func(context.Context, *database, string) string { return "" }))
 	return cmd
 }
 
@@ -79,6 +80,7 @@ func tasksDefineCommand(options *options) *cobra.Command {
 		"keep-failed":       spanFlag(flags, "keep-failed", "how long to keep jobs that ended otherwise"),
 		"shared":            flags.Bool("shared", false, "whether Python's workers may have it too"),
 	}
+	choices(cmd, "on-stall", "retry", "fail")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var fault error
 		if len(args) != 1 {

@@ -124,6 +124,12 @@ func TestTabSaysNothingWrong(t *testing.T) {
 		"__complete worker --queue ma":              ":4\n",
 		"__complete tick x":                         ":4\n",
 		"__complete defer x --on-conflict s":        "error\nskip\nreplace\nupdate\n:4\n",
+		"__complete jobs retry --status f":          "failed\ncancelled\naborted\n:4\n",
+		"__complete jobs list --status ":            "todo\ndoing\nsucceeded\nfailed\ncancelled\naborted\n:4\n",
+		"__complete worker --log-level ":            "debug\ninfo\nwarn\nerror\n:4\n",
+		"__complete worker --log-format ":           "text\njson\n:4\n",
+		"__complete tasks define x --on-stall ":     "retry\nfail\n:4\n",
+		"__complete queues resume ":                 ":4\n",
 		"__complete --database-url nonsense defer ": ":4\n",
 	} {
 		words := strings.Fields(args)

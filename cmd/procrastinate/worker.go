@@ -57,6 +57,8 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	flags.BoolVar(&config.OneShot, "one-shot", config.OneShot, "run what is runnable, then exit")
 	flags.StringVar(&own.LogFormat, "log-format", own.LogFormat, "text or json")
 	flags.StringVar(&own.LogLevel, "log-level", own.LogLevel, "debug, info, warn or error")
+	choices(cmd, "log-format", "text", "json")
+	choices(cmd, "log-level", "debug", "info", "warn", "error")
 	return cmd
 }
 
