@@ -29,7 +29,7 @@ type bulk struct {
 
 func (b *bulk) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&b.yes, "yes", false, "do not ask")
-	flags.BoolVar(&b.dryRun, "dry-run", false, "only show what it would be done to")
+	flags.BoolVar(&b.dryRun, "dry-run", false, "only show the jobs")
 }
 
 // preview is what an act would meet.

@@ -46,8 +46,8 @@ func deferCommand(options *options) *cobra.Command {
 			"With --from, each line of a file (- is stdin) is a job: a JSON object with the keys task, args, queue,\n" +
 			"priority, lock, queueing_lock, schedule_at, schedule_in, max_attempts, timeout, on_conflict, metadata. TASK\n" +
 			"and the flags are for lines that lack theirs. A thousand lines at most are one transaction. A bad line ends\n" +
-			"it, is named, and those before it stay deferred: go on with --skip-lines. A line that on_conflict spared\n" +
-			"counts as deferred.",
+			"it, is named, and those before it stay deferred: mend it, then go on with --skip-lines (--json prints their\n" +
+			"number as last_line). A line that on_conflict spared counts as deferred.",
 		Example: "  procrastinate defer send_email to=ada@example.org retries:=3 --in 10m\n" +
 			"  procrastinate defer send_email '{\"to\": \"ada@example.org\"}' --queue mail\n" +
 			"  procrastinate defer --from jobs.ndjson\n" +

@@ -27,7 +27,7 @@ func migrateCommand(options *options) *cobra.Command {
 			"Needs a direct connection, not one through a transaction pooler, and a role that may create tables.",
 		Example: "  procrastinate migrate --database-url postgres://app@localhost/app\n" +
 			"  procrastinate migrate --status\n" +
-			"  procrastinate migrate --print > install.sql && psql -1 -v ON_ERROR_STOP=1 -f install.sql",
+			"  procrastinate migrate --print > install.sql && psql \"$DATABASE_URL\" -1 -v ON_ERROR_STOP=1 -f install.sql",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if status && script {

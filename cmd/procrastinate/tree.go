@@ -3,11 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-// usageTemplate is cobra's, without the blank lines that keep the list of commands off one screen.
+// usageTemplate is cobra's, without the blank lines that keep the list of commands off one screen, and with the names only
+// of the flags that every command has.
 const usageTemplate = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} [command]{{else}}{{.UseLine}}{{end}}{{if .HasExample}}
 
@@ -22,16 +25,22 @@ Commands:{{range $commands}}{{if .IsAvailableCommand}}
 Flags:
 {{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
 
-Global Flags:
-{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableSubCommands}}
+Global flags: GLOBAL; see {{.Root.CommandPath}} --help{{end}}{{if .HasAvailableSubCommands}}
 
 More about a command: {{.CommandPath}} [command] --help{{end}}
 `
 
+// flagNames are the flags of a set.
+func flagNames(flags *pflag.FlagSet) string {
+	var names []string
+	flags.VisitAll(func(flag *pflag.Flag) { names = append(names, "--"+flag.Name) })
+	return strings.Join(names, " ")
+}
+
 // finishTree gives all commands, also cobra's own, the same manners: what goes wrong before a command begins is wrong
 // use, an unknown command names the nearest, and Tab offers what there is.
 func finishTree(root *cobra.Command, options *options) {
-	root.SetUsageTemplate(usageTemplate)
+	root.SetUsageTemplate(strings.Replace(usageTemplate, "GLOBAL", flagNames(root.PersistentFlags()), 1))
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
 	root.SetHelpCommand(helpCommand())
 	root.InitDefaultHelpCmd()

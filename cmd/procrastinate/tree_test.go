@@ -21,13 +21,17 @@ func TestHelpOfEveryCommand(t *testing.T) {
 				t.Fatalf("got %d, %q", code, errs)
 			}
 			lines := strings.Split(strings.TrimSuffix(help, "\n"), "\n")
-			if len(lines) > 42 {
+			if len(lines) > 40 {
 				t.Errorf("%d lines do not fit a screen", len(lines))
 			}
 			for _, line := range lines {
 				if utf8.RuneCountInString(line) > 110 || strings.Contains(line, "\t") {
 					t.Errorf("too long, or with a tab: %q", line)
 				}
+			}
+			globals := "\nGlobal flags: --database-url --json --pooler --schema; see procrastinate --help\n"
+			if cmd != root && !strings.Contains(help, globals) || cmd == root && !strings.Contains(help, "  --schema ") {
+				t.Errorf("it does not say where the global flags are told of:\n%s", help)
 			}
 			if cmd.Parent() == root && cmd.GroupID == "" || cmd.HasParent() && cmd.Short == "" {
 				t.Errorf("got group %q and description %q", cmd.GroupID, cmd.Short)

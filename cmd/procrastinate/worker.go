@@ -24,7 +24,8 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 		Short: "Run jobs with the given handlers",
 		Long: "Run jobs. A handler is a task and what runs its jobs:\n" +
 			"  exec:PROGRAM ARG…  gets the job as JSON on stdin and as PROCRASTINATE_JOB_ID, _TASK, _ARGS (to 64 kB) …, no\n" +
-			"                     secrets. Exit 0: done (stdout, if JSON, is the result), 75: again, 65: failed for good.\n" +
+			"                     secrets. Exit 0: done (stdout, if JSON, is the result), 75: again later, if attempts are\n" +
+			"                     left, 65: failed for good.\n" +
 			"  https://HOST/PATH  gets it by POST (http: too), signed with --http-secret-file or PROCRASTINATE_HTTP_SECRET.\n" +
 			"                     2xx: done (JSON body: result), 429, 503 + Retry-After: later, other 4xx: failed for good.\n" +
 			"  sql:FUNCTION       FUNCTION(args jsonb) in the transaction that finishes the job: its effects happen once.\n" +
@@ -46,6 +47,7 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	flags.StringVar(&mine.http.SecretFile, "http-secret-file", mine.http.SecretFile, "file with secrets that sign HTTP requests, one a line")
 	flags.IntVar(&config.Concurrency, "concurrency", config.Concurrency, "how many handlers run at once")
 	flags.StringToIntVar(&config.TaskConcurrency, "task-concurrency", config.TaskConcurrency, "task=number: as many at once, beside --concurrency")
+	flags.Lookup("task-concurrency").DefValue = "" // not shown
 	flags.IntVar(&config.MaxPerLock, "max-per-lock", config.MaxPerLock, "how many jobs of one lock to fetch at once (default 1)")
 	addDuration(flags, &config.PollInterval, "poll-interval", "how long to sleep when no notification comes (default 5s)")
 	flags.BoolVar(&own.Listen, "listen", own.Listen, "wait for notifications on a connection of its own")
