@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -251,6 +252,9 @@ func isOfLine(err error) bool {
 	}
 }
 
+// elementNumber is how an error of procrastinate_defer_many says which of its jobs it means.
+var elementNumber = regexp.MustCompile(`^invalid jobs: (element \d+[,:]? )?`)
+
 // lineText is what the database says of a line, without its hint, which speaks of the array.
 func lineText(one line, err error) string {
 	pgErr := new(pgconn.PgError)
@@ -262,10 +266,10 @@ func lineText(one line, err error) string {
 	switch {
 	case isConflict(err):
 		return fmt.Sprintf("a job waits with queueing lock %s; see --on-conflict", job["queueing_lock"])
-	case job["task"] == nil && strings.HasPrefix(pgErr.Message, "invalid task"):
+	case job["task"] == nil && strings.HasSuffix(pgErr.Message, "has no task"):
 		return "no task, neither on the line nor as TASK"
 	}
-	text := strings.TrimPrefix(pgErr.Message, "invalid jobs: ")
+	text := elementNumber.ReplaceAllString(pgErr.Message, "")
 	if pgErr.Detail != "" && pgErr.Detail != "Nothing was deferred." { // true of the array, here one line
 		text += " (" + pgErr.Detail + ")"
 	}

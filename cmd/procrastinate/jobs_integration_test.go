@@ -194,7 +194,7 @@ func TestJobsByID(t *testing.T) {
 		t.Errorf("got %q", out)
 	}
 	if want := "procrastinate: job 5 is failed (Only a waiting job can be cancelled, or a running one aborted.)\n" +
-		"procrastinate: job 99 does not exist (It may have been deleted by retention.)\n"; errs != want {
+		"procrastinate: job 99 does not exist (It may have been deleted or pruned.)\n"; errs != want {
 		t.Errorf("got %q, want %q", errs, want)
 	}
 	s.wantJobs("1:doing 2:cancelled 3:cancelled 4:failed 5:failed 6:succeeded 7:cancelled 8:todo")
@@ -223,7 +223,7 @@ func TestJobsByID(t *testing.T) {
 	var outcomes []outcome
 	s.runJSON(1, "jobs delete 1 6 8 99", &outcomes)
 	if got := fmt.Sprint(outcomes); !strings.HasPrefix(got, "[{1  job 1 is doing (procrastinate jobs cancel --abort 1 asks it to stop)} "+
-		"{6 deleted } {8 deleted } {99  job 99 does not exist (It may have been deleted by retention.)}]") {
+		"{6 deleted } {8 deleted } {99  job 99 does not exist (It may have been deleted or pruned.)}]") {
 		t.Errorf("got %s", got)
 	}
 	s.wantJobs("1:doing 2:cancelled 3:cancelled 4:todo 5:todo 7:todo")

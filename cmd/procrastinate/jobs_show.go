@@ -77,7 +77,7 @@ func showJob(ctx context.Context, db *database, options *options, out io.Writer,
 // orNoJob names the job of which a query found no row.
 func orNoJob(id int64, err error) error {
 	if errors.Is(err, pgx.ErrNoRows) {
-		return plainError{fmt.Sprintf("job %d does not exist (It may have been deleted by retention.)", id), worker.ErrNoJob}
+		return plainError{fmt.Sprintf("job %d does not exist (It may have been deleted or pruned.)", id), worker.ErrNoJob}
 	}
 	return err
 }

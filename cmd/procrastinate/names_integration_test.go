@@ -82,7 +82,7 @@ func TestTasks(t *testing.T) {
 	}
 	s.run(0, "tasks define later --priority 0 --shared=false")
 	s.run(0, "tasks define * --max-attempts 3")
-	want = "TASK READY LOCKED FUTURE RUNNING OLDEST WORKERS DEFINITION\n* max_attempts 3\nbad 0 0 0 0 1\ndull 1 0 0 0 0s 1\ngood 0 0 0 0 1\n" +
+	want = "TASK READY LOCKED FUTURE RUNNING OLDEST WORKERS DEFINITION\n* max_attempts 3\ndull 1 0 0 0 0s 1\n" +
 		"later 0 0 1 0 1 shared false, priority 0\nmail 0 1 0 1 2"
 	if got := s.table("tasks"); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -92,7 +92,7 @@ func TestTasks(t *testing.T) {
 		Definition map[string]any `json:"definition"`
 	}
 	s.runJSON(0, "tasks", &rows)
-	if len(rows) != 6 || rows[0].Name != "*" || rows[0].Definition["max_attempts"] != 3.0 || rows[1].Definition != nil {
+	if len(rows) != 4 || rows[0].Name != "*" || rows[0].Definition["max_attempts"] != 3.0 || rows[1].Definition != nil {
 		t.Errorf("got %v", rows)
 	}
 	if _, errs := s.run(2, "tasks define x --retry-jitter 2"); errs != "procrastinate: wrong use: invalid --retry-jitter: 2 (A fraction from 0 to 1 is accepted.)\n" {

@@ -119,7 +119,7 @@ func (p *program) result(ctx context.Context, job *worker.Job, out *head) any {
 	kept := bytes.TrimSpace(out.kept)
 	switch {
 	case out.cut:
-		p.options.Logger.WarnContext(ctx, "output too long for a result", "job", job.ID, "task", job.Task)
+		p.options.Logger.WarnContext(ctx, "output too long for a result", "job", job.ID, "task", job.Task, "limit", p.options.MaxOutput)
 		return nil
 	case len(kept) == 0 || !json.Valid(kept):
 		return nil
