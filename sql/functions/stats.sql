@@ -32,7 +32,7 @@ with piece as materialized (            -- of a lane, as fetch reads it
             from procrastinate_jobs x
             where x.id = t.id and x.status = 'todo' and (x.scheduled_at is null or x.scheduled_at <= clock_timestamp())
               -- not by =, which would let the index on task_name be taken instead of the key
-              and (x.queue_name, x.task_name, x.priority) is not distinct from (p.queue_name, p.task_name, p.priority)
+              and x.task_name is not distinct from p.task_name and (x.queue_name, x.priority) = (p.queue_name, p.priority)
               and x.lock_key is null
             offset 0
         ) j on true
@@ -99,7 +99,7 @@ from (
     union all
     select r.queue_name, r.task_name, 0, 0, 0, r.running, null as ready_at, 1 from running r
     union all
-    select null as queue_name, null as task_name, 0, 0, 0, 0, null as ready_at, coalesce(max(x.every), 1)
+    select null as queue_name, null as task_name, 0, 0, 0, 0, null as ready_at, coalesce(max(x.every), 1) as every
     from (select k.every from locked k union all select a.every from later a) x
 ) d
 group by d.queue_name, d.task_name;
