@@ -129,7 +129,7 @@ func TestMigrateThenWork(t *testing.T) {
 	if err := os.WriteFile(script, []byte("#!/bin/sh\necho \"{\\\"got\\\": $PROCRASTINATE_ARGS}\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	code, _, errs = runCommand(t, environ, "worker", "--one-shot", "--log-format", "json",
+	code, _, errs = runCommand(t, environ, "worker", "--one-shot", "--json",
 		"--handler", "sum=exec:"+script, "--handler", "bad=exec:sh -c 'echo broken >&2; exit 65'",
 		"--handler", `slow=exec:sh -c 'trap "echo half done >&2; exit 1" TERM; sleep 1000 & wait'`)
 	if code != 0 || !strings.Contains(errs, `"msg":"job finished"`) {

@@ -57,7 +57,7 @@ func workerCommand(options *options, mine *workerOptions) *cobra.Command {
 	addDuration(flags, &config.GracefulTimeout, "graceful-timeout", "how long to wait for handlers when stopping (default 30s)")
 	flags.StringVar(&config.Name, "name", config.Name, "what people see in the database (default: host and process id)")
 	flags.BoolVar(&config.OneShot, "one-shot", config.OneShot, "run what is runnable, then exit")
-	flags.StringVar(&own.LogFormat, "log-format", own.LogFormat, "text or json")
+	flags.StringVar(&own.LogFormat, "log-format", own.LogFormat, "text or json, as with --json")
 	flags.StringVar(&own.LogLevel, "log-level", own.LogLevel, "debug, info, warn or error")
 	choices(cmd, "log-format", "text", "json")
 	choices(cmd, "log-level", "debug", "info", "warn", "error")
@@ -71,7 +71,11 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	config.DisableListen, config.ListenConfig = !listen, listenConfig
 	queues, queuesErr := checkQueues(config.Queues)
 	config.Queues = queues
-	logger, logErr := newLogger(stderr, mine.own.LogFormat, mine.own.LogLevel)
+	format := mine.own.LogFormat
+	if options.json {
+		format = "json"
+	}
+	logger, logErr := newLogger(stderr, format, mine.own.LogLevel)
 	config.Logger = logger
 	concurrency := config.Concurrency
 	for _, more := range config.TaskConcurrency {
