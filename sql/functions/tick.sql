@@ -42,8 +42,10 @@ begin
 
     v_tick.at := clock_timestamp();
     if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at or v_tick.tidied_at <> v_last.tidied_at then
-        insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease)
-        values (v_tick.at, v_tick.agenda_at, v_tick.agenda_xid, v_tick.agenda_late, v_tick.tidied_at, v_tick.tidied_floor, v_tick.tidied_lease);
+        insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease, pruned_at, pruned_until)
+        values (
+            v_tick.at, v_tick.agenda_at, v_tick.agenda_xid, v_tick.agenda_late, v_tick.tidied_at, v_tick.tidied_floor, v_tick.tidied_lease,
+            v_tick.pruned_at, v_tick.pruned_until);
         delete from procrastinate_ticks t
         where t.n in (select x.n from procrastinate_ticks x where x.n <= v_last.n and x.n > v_last.n - 100 for update skip locked);
     end if;

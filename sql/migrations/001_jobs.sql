@@ -167,6 +167,54 @@ comment on table  procrastinate_queues is 'The paused queues. A queue needs no r
 comment on column procrastinate_queues.queue_name is 'The queue.';
 comment on column procrastinate_queues.paused_at is 'Since when no job of it starts.';
 
+create table procrastinate_schedules (
+    id             bigint      generated always as identity primary key,
+    schedule_name  text        not null unique,
+    cron           text        not null,
+    timezone       text        not null,
+    task_name      text        not null,
+    args           jsonb       not null,
+    queue_name     text,
+    priority       integer,
+    lock           text,
+    queueing_lock  text,
+    catch_up       text        not null,
+    max_lateness   interval    not null,
+    pass_timestamp boolean     not null,
+    enabled        boolean     not null,
+    defined_at     timestamptz not null default clock_timestamp(),
+    next_at        timestamptz,
+    last_at        timestamptz,
+    last_job_id    bigint,
+    skipped_at     timestamptz,
+    skipped_why    text,
+    constraint procrastinate_schedules_name_length check (char_length(schedule_name) between 1 and 128),
+    constraint procrastinate_schedules_catch_up    check (catch_up in ('none', 'last', 'all')),
+    constraint procrastinate_schedules_next_at     check (enabled = (next_at is not null))
+) with (fillfactor = 50);
+
+comment on table  procrastinate_schedules is 'Periodic jobs, as procrastinate_define_schedule set them.';
+comment on column procrastinate_schedules.id is 'Stands, negative, for the schedule in the agenda.';
+comment on column procrastinate_schedules.schedule_name is 'The schedule.';
+comment on column procrastinate_schedules.cron is 'When it runs: a cron expression of 5 fields, or 6 with seconds last.';
+comment on column procrastinate_schedules.timezone is 'Whose clock the cron expression goes by.';
+comment on column procrastinate_schedules.task_name is 'The task of its jobs.';
+comment on column procrastinate_schedules.args is 'The arguments of its jobs, a JSON object.';
+comment on column procrastinate_schedules.queue_name is 'The queue of its jobs; NULL: as the task says.';
+comment on column procrastinate_schedules.priority is 'The priority of its jobs; NULL: as the task says.';
+comment on column procrastinate_schedules.lock is 'The lock of its jobs; NULL: as the task says.';
+comment on column procrastinate_schedules.queueing_lock is 'The queueing lock of its jobs; a run is skipped while a job waits with it.';
+comment on column procrastinate_schedules.catch_up is 'What becomes of runs that nobody ticked for: none, last or all of them are made up for.';
+comment on column procrastinate_schedules.max_lateness is 'A run that is later than this is skipped.';
+comment on column procrastinate_schedules.pass_timestamp is 'Whether its jobs get the time of the run as args.timestamp, in seconds since 1970.';
+comment on column procrastinate_schedules.enabled is 'Whether it runs.';
+comment on column procrastinate_schedules.defined_at is 'When it was last defined.';
+comment on column procrastinate_schedules.next_at is 'The next run; all before it were deferred or skipped. NULL: not enabled.';
+comment on column procrastinate_schedules.last_at is 'The last run that was deferred.';
+comment on column procrastinate_schedules.last_job_id is 'Its job.';
+comment on column procrastinate_schedules.skipped_at is 'The last run that was skipped.';
+comment on column procrastinate_schedules.skipped_why is 'Why it was.';
+
 create table procrastinate_workers (
     id             bigint      generated always as identity primary key,
     worker_name    text        not null,

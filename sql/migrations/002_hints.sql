@@ -61,7 +61,8 @@ create table procrastinate_agenda (
 create index procrastinate_agenda_at_idx on procrastinate_agenda (at, id);
 create index procrastinate_agenda_xid_idx on procrastinate_agenda (xid);
 
-comment on table  procrastinate_agenda is 'Hints for later: look at this job again then. Always a valid hint, whatever became of the job.';
+comment on table  procrastinate_agenda is 'Hints for later: look at this job, or schedule, again then. Always a valid hint, whatever became of it.';
+comment on column procrastinate_agenda.id is 'The job; a negative one is minus the id of a schedule.';
 
 -- Only ever inserted; the newest row counts.
 create table procrastinate_ticks (
@@ -72,7 +73,9 @@ create table procrastinate_ticks (
     agenda_late   xid8[]      not null,
     tidied_at     timestamptz not null,
     tidied_floor  bigint      not null,
-    tidied_lease  timestamptz not null
+    tidied_lease  timestamptz not null,
+    pruned_at     timestamptz not null default '-infinity',
+    pruned_until  timestamptz not null default '-infinity'
 ) with (vacuum_truncate = off);
 
 insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease)
@@ -80,6 +83,7 @@ values (clock_timestamp(), '-infinity', '0', '{}', clock_timestamp(), 0, '-infin
 
 comment on table  procrastinate_ticks is 'How far the clockwork has come.';
 comment on column procrastinate_ticks.agenda_at is 'All agenda rows before this time were promoted, save those of transactions from agenda_xid on or in agenda_late.';
+comment on column procrastinate_ticks.pruned_at is 'When jobs were last deleted by retention; up to which time''s it has come stands beside it.';
 comment on column procrastinate_ticks.tidied_at is 'When superseded floors and finished leases were last deleted, and lanes parked; up to which floor and lease stand beside it.';
 
 -- Due jobs with a lock, in the order in which they run; those running (held) first.
@@ -120,3 +124,13 @@ create table procrastinate_removed_workers (
 );
 
 comment on table  procrastinate_removed_workers is 'Workers that are gone and may still have jobs to give back.';
+
+-- Written where leases are deleted, so that no finish has to.
+create table procrastinate_retention (
+    delete_at timestamptz not null,
+    job_ids   bigint[]    not null
+) with (toast_tuple_target = 8160, vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0.05);
+
+create index procrastinate_retention_delete_at_idx on procrastinate_retention (delete_at);
+
+comment on table  procrastinate_retention is 'When to delete which jobs that ended. A hint: whether a job may go is looked up then.';
