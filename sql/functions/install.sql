@@ -48,6 +48,7 @@ $block$;
 {{ template "pause_queue.sql" . }}
 
 -- the clockwork
+{{ template "cron_next.sql" . }}
 {{ template "promote_agenda.sql" . }}
 {{ template "rescue_jobs.sql" . }}
 {{ template "tidy.sql" . }}

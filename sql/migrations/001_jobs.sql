@@ -303,6 +303,18 @@ create type procrastinate_new_job as (
     metadata      jsonb
 );
 
+-- A cron expression, parsed: for each field a bit for each of its values, set if the field has it. Months twice, so that one
+-- finds the next without a turn of the year; days of the week six times, so that those of any month are a part of it.
+create type procrastinate_cron as (
+    seconds  varbit,
+    minutes  varbit,
+    hours    varbit,
+    days     varbit,
+    months   varbit,
+    weekdays varbit,
+    either   boolean        -- whether day or weekday is enough
+);
+
 -- How a job leaves the status it has, other than by success.
 create type procrastinate_end as (
     job_id       bigint,

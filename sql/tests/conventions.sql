@@ -47,6 +47,7 @@ insert into public_function values
                                         'max_rescues integer DEFAULT NULL::integer, keep_succeeded interval DEFAULT NULL::interval, keep_failed interval DEFAULT NULL::interval, '
                                         'shared boolean DEFAULT NULL::boolean', 'void'),
     ('procrastinate_drop_task',         'task text', 'void'),
+    ('procrastinate_cron_next',         'cron text, after timestamp with time zone DEFAULT now(), timezone text DEFAULT ''UTC''::text', 'timestamp with time zone'),
     ('procrastinate_pause_queue',       'queue text', 'void'),
     ('procrastinate_resume_queue',      'queue text', 'void'),
     ('procrastinate_tick',              '', 'interval'),
@@ -155,7 +156,7 @@ select is_empty(
     'trigger functions are volatile');
 select bag_eq(
     $$ select name, volatility::text from function f where definer and not is_trigger and volatility <> 'v' $$,
-    $$ values ('procrastinate_job_status', 's'), ('procrastinate_explain_job', 's'), ('procrastinate_check', 's'), ('procrastinate_version', 'i') $$,
+    $$ values ('procrastinate_job_status', 's'), ('procrastinate_explain_job', 's'), ('procrastinate_check', 's'), ('procrastinate_cron_next', 's'), ('procrastinate_version', 'i') $$,
     'of the public functions only these read and do not write');
 
 -- bodies
