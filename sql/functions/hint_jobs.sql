@@ -21,6 +21,7 @@ set enable_mergejoin = off
 as $function$
 declare
     v_old_snapshot boolean := current_setting('transaction_isolation') <> 'read committed';
+    v_next         timestamptz;
 begin
     with job as materialized (
         select
@@ -39,6 +40,7 @@ begin
         where (not j.due or v_old_snapshot)
           -- debounced, a job has a row for each time it would have been due: each of them comes here, and must not add another
           and (select 1 from procrastinate_agenda a where a.at = j.scheduled_at and a.id = j.id and not j.due limit 1) is null
+        returning at
     ), queued as (
         insert into procrastinate_lock_queue (key, held, priority, job_id)
         select j.lock_key, false, j.priority, j.id
@@ -50,12 +52,17 @@ begin
     ), lane as materialized (
         select d.*, case when d.kind = 'handover' then 0 else procrastinate_lane_for(d.queue_name, d.task_name, d.priority, d.kind) end as lane
         from (select distinct j.queue_name, j.task_name, j.priority, j.kind from job j where j.due) d
+    ), token as (
+        insert into procrastinate_tokens (lane, id)
+        select l.lane, coalesce(j.lock_key, j.id)
+        from job j
+        join lane l using (queue_name, task_name, priority, kind)
+        where j.due
     )
-    insert into procrastinate_tokens (lane, id)
-    select l.lane, coalesce(j.lock_key, j.id)
-    from job j
-    join lane l using (queue_name, task_name, priority, kind)
-    where j.due;
+    select min(l.at) into v_next from later l;
+    if v_next is not null then
+        perform procrastinate_wake_clock(v_next);
+    end if;
 end;
 $function$;
 

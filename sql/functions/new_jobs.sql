@@ -132,6 +132,9 @@ begin
         insert into procrastinate_queueing_locks (queueing_lock, job_id) values (p_job.queueing_lock, v_id);
     end if;
 
+    if v_later then
+        perform procrastinate_wake_clock(p_job.scheduled_at);
+    end if;
     if v_later or current_setting('transaction_isolation') <> 'read committed' then
         insert into procrastinate_agenda (at, id)
         values (case when v_later then p_job.scheduled_at else clock_timestamp() end, v_id);
@@ -163,6 +166,7 @@ as $function$
 declare
     v_old_snapshot boolean := current_setting('transaction_isolation') <> 'read committed';
     v_ids          bigint[];
+    v_next         timestamptz;
 begin
     with job as (
         insert into procrastinate_jobs as j
@@ -201,7 +205,10 @@ begin
         join lane l using (queue_name, task_name, priority, kind)
         order by 1, 2       -- as in the index, so that whoever reads them goes from page to page once
     )
-    select array_agg(j.id order by j.id) into v_ids from job j;
+    select array_agg(j.id order by j.id), min(j.scheduled_at) filter (where j.kind is null) into v_ids, v_next from job j;
+    if v_next is not null then
+        perform procrastinate_wake_clock(v_next);
+    end if;
     return query select unnest(v_ids);
 end;
 $function$;

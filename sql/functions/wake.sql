@@ -20,3 +20,29 @@ $function$;
 
 comment on function procrastinate_notify(text, text, bigint) is
     'Tell the listeners of a queue, and those of all queues. p_type is job_inserted or abort_job_requested. Does nothing with procrastinate.notify = off.';
+
+-- Workers tick once a second and then know what is due within the next; of what comes nearer they are told here. Not if something else
+-- on the agenda will make them tick before it: they learn of this one then.
+create or replace function procrastinate_wake_clock(p_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $function$
+declare
+    v_now timestamptz := clock_timestamp();
+begin
+    if p_at >= v_now + interval '1 s' or current_setting('procrastinate.notify', true) = 'off' then
+        return;
+    elsif current_setting('transaction_isolation') <> 'read committed'
+        or not exists (select from procrastinate_agenda a where a.at >= v_now and a.at < p_at)
+    then
+        perform pg_notify('procrastinate_clock_v1', greatest(ceil(extract(epoch from p_at - v_now) * 1000), 0)::text);
+    end if;
+end;
+$function$;
+
+comment on function procrastinate_wake_clock(timestamptz) is
+    'Tell those who tick that something on the agenda will be due: the milliseconds until then, on channel procrastinate_clock_v1. Does nothing if that is more than a second, or with procrastinate.notify = off.';

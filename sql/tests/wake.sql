@@ -1,7 +1,7 @@
 -- Whether a notification arrives needs two sessions; what is sent is seen here: the function is given a path on which a
 -- pg_notify of ours comes before that of PostgreSQL.
 begin;
-select plan(11);
+select plan(19);
 
 create temp table sent (n serial, channel text, payload text);
 
@@ -14,6 +14,7 @@ $function$;
 
 select set_config('search_path', format('%I, pg_catalog, tap', current_schema()), true) as path \gset
 alter function procrastinate_notify(text, text, bigint) set search_path from current;
+alter function procrastinate_wake_clock(timestamptz) set search_path from current;
 
 select procrastinate_notify('mail', 'job_inserted', 5) \g /dev/null
 select results_eq(
@@ -81,6 +82,42 @@ truncate sent;
 select procrastinate_defer_many('[{"task": "a", "queue": "x"}, {"task": "b", "queue": "x"}, {"task": "a", "queue": "x", "lock": "k"}]'),
        procrastinate_defer('a', queue => 'z'), procrastinate_defer('a', queue => 'w', schedule_in => '1 hour') \g /dev/null
 select is_empty('select * from sent', 'nobody is told of a job whose lane has a live token');
+
+-- the clock
+truncate sent;
+select procrastinate_wake_clock(clock_timestamp() + interval '0.2 s') \g /dev/null
+select results_eq(
+    'select channel, payload::integer between 1 and 200 from sent', $$ values ('procrastinate_clock_v1', true) $$,
+    'who ticks is told of what is due within a second, and in how many milliseconds');
+truncate sent;
+select procrastinate_wake_clock(now() - interval '1 min') \g /dev/null
+select results_eq('select payload from sent', $$ values ('0') $$, 'what is due already is due now');
+truncate sent;
+select procrastinate_wake_clock(clock_timestamp() + interval '1.1 s') \g /dev/null
+select is_empty('table sent', 'of what is due later they learn when they tick');
+insert into procrastinate_agenda (at, id) values (clock_timestamp() + interval '0.3 s', 1), (now() - interval '1 s', 2);
+select procrastinate_wake_clock(clock_timestamp() + interval '0.6 s') \g /dev/null
+select is_empty('table sent', 'nor is anything sent when something is due before it');
+select procrastinate_wake_clock(clock_timestamp() + interval '0.1 s') \g /dev/null
+select is((select count(*) from sent), 1::bigint, 'but it is when that is due later, or was already');
+truncate sent;
+set local procrastinate.notify = 'off';
+select procrastinate_wake_clock(clock_timestamp()) \g /dev/null
+select is_empty('table sent', 'nor when notifications are off');
+set local procrastinate.notify = 'on';
+
+-- who wakes it
+delete from procrastinate_agenda;
+select procrastinate_defer('a', schedule_in => '0.2 s') \g /dev/null
+delete from procrastinate_agenda;
+select procrastinate_defer_many('[{"task": "a", "schedule_in": "1 hour"}, {"task": "b", "schedule_in": "0.2 s"}, {"task": "c"}]') \g /dev/null
+select is((select count(*) from sent s where s.channel = 'procrastinate_clock_v1'), 2::bigint, 'a defer of a job that is due soon wakes the clock, also of one among many');
+truncate sent;
+delete from procrastinate_agenda;
+select procrastinate_register_worker('w') as worker \gset
+update procrastinate_jobs set max_attempts = 5;
+select procrastinate_fail_jobs(:worker, array_agg(f.id), retry_in => array_agg(interval '0.2 s')) from procrastinate_fetch_jobs(:worker, 1) f \g /dev/null
+select is((select count(*) from sent s where s.channel = 'procrastinate_clock_v1'), 1::bigint, 'so does a failed job that is soon to be tried again');
 
 select * from finish();
 rollback;
