@@ -122,6 +122,11 @@ as $function$
       and not exists (select from lease l where l.job_id = j.id and l.worker_id = coalesce(j.worker_id, l.worker_id))
 
     union all
+    select 'an enabled schedule is in the agenda', null, format('schedule %s, next run %s', s.schedule_name, s.next_at)
+    from procrastinate_schedules s
+    where s.enabled and not exists (select from agenda a where a.id = -s.id)
+
+    union all
     select 'hints were made in this cluster', null, 'this is a copy from another cluster; call procrastinate_repair()'
     from procrastinate_install i, pg_control_system() c
     where i.system_identifier <> c.system_identifier

@@ -55,6 +55,12 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $function$
 begin
+    if p_job.on_conflict = 'try' then       -- of a tick
+        job_id := nextval('procrastinate_jobs_id_seq');
+        is_new := procrastinate_retake_queueing_lock(p_job.queueing_lock, job_id);
+        job_id := case when is_new then job_id end;
+        return;
+    end if;
     for v_try in 1 .. 100 loop
         select q.job_id into job_id
         from procrastinate_queueing_locks q
@@ -81,7 +87,7 @@ end;
 $function$;
 
 comment on function procrastinate_take_place(procrastinate_new_job) is
-    'Which job has the queueing lock now: the one that waits with it (changed as on_conflict says), or a new one, for which the id is taken.';
+    'Which job has the queueing lock now: the one that waits with it (changed as on_conflict says), or a new one, for which the id is taken. NULL with on_conflict try, which waits for nobody: another one.';
 
 create or replace function procrastinate_defer(
     task          text,

@@ -47,8 +47,12 @@ $block$;
 {{ template "prune_jobs.sql" . }}
 {{ template "pause_queue.sql" . }}
 
--- the clockwork
+-- schedules
 {{ template "cron_next.sql" . }}
+{{ template "define_schedule.sql" . }}
+{{ template "run_schedules.sql" . }}
+
+-- the clockwork
 {{ template "promote_agenda.sql" . }}
 {{ template "rescue_jobs.sql" . }}
 {{ template "tidy.sql" . }}

@@ -65,6 +65,10 @@ begin
     where j.status = 'todo' and j.queueing_lock is not null;
 
     perform procrastinate_hint_jobs(array(select j.id from procrastinate_jobs j where j.status = 'todo' order by j.id));
+    insert into procrastinate_agenda (at, id)
+    select s.next_at, -s.id
+    from procrastinate_schedules s
+    where s.enabled;
 end;
 $function$;
 

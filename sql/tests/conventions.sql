@@ -50,6 +50,14 @@ insert into public_function values
     ('procrastinate_cron_next',         'cron text, after timestamp with time zone DEFAULT now(), timezone text DEFAULT ''UTC''::text', 'timestamp with time zone'),
     ('procrastinate_pause_queue',       'queue text', 'void'),
     ('procrastinate_resume_queue',      'queue text', 'void'),
+    ('procrastinate_define_schedule',   'schedule text, cron text, task text DEFAULT NULL::text, args jsonb DEFAULT ''{}''::jsonb, timezone text DEFAULT ''UTC''::text, '
+                                        'queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, lock text DEFAULT NULL::text, queueing_lock text DEFAULT NULL::text, '
+                                        'catch_up text DEFAULT ''last''::text, max_lateness interval DEFAULT ''00:10:00''::interval, pass_timestamp boolean DEFAULT false, '
+                                        'enabled boolean DEFAULT NULL::boolean', 'timestamp with time zone'),
+    ('procrastinate_drop_schedule',     'schedule text', 'void'),
+    ('procrastinate_enable_schedule',   'schedule text', 'timestamp with time zone'),
+    ('procrastinate_disable_schedule',  'schedule text', 'void'),
+    ('procrastinate_run_schedule',      'schedule text', 'bigint'),
     ('procrastinate_tick',              '', 'interval'),
     ('procrastinate_check',             '', 'TABLE(invariant text, job_id bigint, detail text)'),
     ('procrastinate_repair',            '', 'void'),
@@ -131,8 +139,8 @@ select is_empty(
     'every function pins its search_path to this schema and then pg_temp, and to nothing else');
 select is_empty(
     $$ select f.signature, array_agg(s) from function f cross join unnest(f.settings) s
-       where s not similar to '(search_path|jit|plan_cache_mode|enable_%|lock_timeout)=%' group by 1 $$,
-    'functions set nothing but their path, the planner''s ways and how long to wait');
+       where s not similar to '(search_path|jit|plan_cache_mode|enable_%|lock_timeout|TimeZone)=%' group by 1 $$,
+    'functions set nothing but their path, the planner''s ways, how long to wait and how to write a time');
 
 -- volatility
 
@@ -231,7 +239,10 @@ with recursive code as (
 select distinct r.name, m[1] as sqlstate
 from reach r
 join code using (oid)
-cross join regexp_matches(code.source, 'errcode = ''([^'']*)''', 'g') m;
+cross join regexp_matches(code.source, 'errcode = ''([^'']*)''', 'g') m
+-- what is wrong with one schedule must not stop the clockwork: run_schedules catches it, and waits for no queueing lock
+where (r.name, m[1]) not in (('procrastinate_tick', 'PJ001'), ('procrastinate_tick', 'PJ006'), ('procrastinate_tick', 'PJ008'), ('procrastinate_tick', '40001'),
+                             ('procrastinate_run_schedule', '40001'));
 
 -- the one table of SQLSTATEs
 \set sqlstates `sed -n 's/^| \([0-9A-Z]\{5\}\) | .*/\1/p' docs/ARCHITECTURE.md`
@@ -255,7 +266,7 @@ select set_eq(
     'what a public function, or one that it calls, may raise stands in its comment, and nothing else');
 select set_eq(
     $$ select name from says_it_raises where sqlstate = '23505' $$,
-    array['procrastinate_defer', 'procrastinate_defer_many', 'procrastinate_defer_row'],
+    array['procrastinate_defer', 'procrastinate_defer_many', 'procrastinate_defer_row', 'procrastinate_run_schedule'],
     'those that defer say that a queueing lock may be taken');
 select is_empty(
     $$ select distinct x.sqlstate from (select sqlstate from says_it_raises union all select sqlstate from can_raise) x
@@ -265,7 +276,7 @@ select is_empty(
     $$ select a.attrelid::regclass, a.attname
        from pg_attribute a
        where a.attrelid in ('procrastinate_jobs'::regclass, 'procrastinate_attempts'::regclass, 'procrastinate_tasks'::regclass, 'procrastinate_queues'::regclass,
-                            'procrastinate_workers'::regclass, 'procrastinate_job'::regclass,
+                            'procrastinate_schedules'::regclass, 'procrastinate_workers'::regclass, 'procrastinate_job'::regclass,
                             'procrastinate_queue_stats'::regclass, 'procrastinate_task_stats'::regclass, 'procrastinate_lock_stats'::regclass,
                             'procrastinate_worker_status'::regclass)
          and a.attnum > 0 and not a.attisdropped and coalesce(col_description(a.attrelid, a.attnum), '') = '' $$,

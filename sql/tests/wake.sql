@@ -1,7 +1,7 @@
 -- Whether a notification arrives needs two sessions; what is sent is seen here: the function is given a path on which a
 -- pg_notify of ours comes before that of PostgreSQL.
 begin;
-select plan(19);
+select plan(20);
 
 create temp table sent (n serial, channel text, payload text);
 
@@ -118,6 +118,10 @@ select procrastinate_register_worker('w') as worker \gset
 update procrastinate_jobs set max_attempts = 5;
 select procrastinate_fail_jobs(:worker, array_agg(f.id), retry_in => array_agg(interval '0.2 s')) from procrastinate_fetch_jobs(:worker, 1) f \g /dev/null
 select is((select count(*) from sent s where s.channel = 'procrastinate_clock_v1'), 1::bigint, 'so does a failed job that is soon to be tried again');
+truncate sent;
+delete from procrastinate_agenda;
+select procrastinate_define_schedule('s', '* * * * * *') \g /dev/null
+select is((select count(*) from sent s where s.channel = 'procrastinate_clock_v1'), 1::bigint, 'and a schedule that runs soon');
 
 select * from finish();
 rollback;

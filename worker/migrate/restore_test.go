@@ -96,6 +96,7 @@ func fill(db database) {
 		grant select (paused_at) on procrastinate_queues to reader;
 		select procrastinate_define_task('policy', max_attempts => 5, retry_wait => '1 hour');
 		select procrastinate_pause_queue('paused');
+		select procrastinate_define_schedule('yearly', '@yearly');
 		select procrastinate_register_worker('stays');
 		select procrastinate_register_worker('dies');
 		select procrastinate_register_worker('removed');
@@ -183,6 +184,7 @@ func truth(db database) []string {
 		union all select 'attempt ' || t::text from procrastinate_attempts t
 		union all select 'task ' || t::text from procrastinate_tasks t
 		union all select 'queue ' || t::text from procrastinate_queues t
+		union all select 'schedule ' || t::text from procrastinate_schedules t
 		union all select 'worker ' || t::text from procrastinate_workers t`)
 }
 
