@@ -32,13 +32,13 @@ begin
     v_tick := procrastinate_tidy(v_last);
     v_tick := procrastinate_promote_agenda(v_tick);
 
+    perform procrastinate_remove_silent_workers(v_last.at);
+    perform procrastinate_rescue_jobs();
+
     -- locks that were handed over when nobody fetched: with no queues of its own this starts nothing and passes them on
     for v_lane in select h.* from procrastinate_heads h where h.lane = 0 loop
         perform procrastinate_choose_locked('{}', '{}', v_lane, 1000, 1000, 1, true);
     end loop;
-
-    perform procrastinate_remove_silent_workers(v_last.at);
-    perform procrastinate_rescue_jobs();
 
     v_tick.at := clock_timestamp();
     if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at or v_tick.tidied_at <> v_last.tidied_at then
@@ -50,7 +50,12 @@ begin
         where t.n in (select x.n from procrastinate_ticks x where x.n <= v_last.n and x.n > v_last.n - 100 for update skip locked);
     end if;
 
-    select a.at into v_due from procrastinate_agenda a where a.at >= v_tick.agenda_at order by a.at limit 1;
+    -- What another tick has this moment is its business: to come again at once would only keep it from its work.
+    select a.at into v_due
+    from procrastinate_agenda a
+    where a.at >= case when v_tick.agenda_at = v_last.agenda_at then clock_timestamp() else v_tick.agenda_at end
+    order by a.at
+    limit 1;
     return case
         when v_due is null then interval '1 second'
         else least(greatest(v_due - clock_timestamp(), '0'), '1 second')
