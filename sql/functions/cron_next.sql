@@ -31,36 +31,45 @@ immutable
 set search_path from current
 as $function$
 declare
-    v_size    integer := p_max - p_min + 1;
-    v_mask    varbit  := repeat('0', v_size)::varbit;
-    v_last    integer := case p_name when 'day of week' then 6 else p_max end;      -- Sunday is 0 and 7, and comes once in *
-    v_value   text    := '([0-9]{1,4}' || coalesce('|' || array_to_string(p_words, '|'), '') || ')';
-    v_pattern text    := '^([*]|' || v_value || '(-' || v_value || ')?)(/[0-9]{1,4})?$';
-    v_item    text;
-    v_first   text;
-    v_second  text;
-    v_step    integer;
-    v_from    integer;
-    v_to      integer;
+    v_mask   varbit;
+    v_last   integer;
+    v_item   text;
+    v_range  text;
+    v_first  text;
+    v_second text;
+    v_step   integer;
+    v_from   integer;
+    v_to     integer;
 begin
+    if p_field = '*' then
+        return repeat('1', p_max - p_min + 1)::varbit;
+    end if;
+    v_mask := repeat('0', p_max - p_min + 1)::varbit;
+    v_last := case p_name when 'day of week' then 6 else p_max end;         -- Sunday is 0 and 7, and comes once in */2
     foreach v_item in array string_to_array(lower(p_field collate "C"), ',') loop
         v_from := null;
-        if v_item ~ v_pattern then      -- its groups would cost ten times as much
-            v_first := split_part(split_part(v_item, '/', 1), '-', 1);
-            v_second := split_part(split_part(v_item, '/', 1), '-', 2);
-            v_step := nullif(split_part(v_item, '/', 2), '')::integer;
-            v_from := coalesce(array_position(p_words, v_first) + p_min - 1, nullif(v_first, '*')::integer, p_min);
-            v_to := case
-                when v_second <> '' then coalesce(array_position(p_words, v_second) + p_min - 1, v_second::integer)
-                when v_first = '*' or v_step is not null then greatest(v_last, v_from)
-                else v_from
+        if v_item ~ '^([*]|([0-9]{1,4}|[a-z]{3})(-([0-9]{1,4}|[a-z]{3}))?)(/[0-9]{1,4})?$' then     -- its groups cost 10 times as much
+            v_range  := split_part(v_item, '/', 1);
+            v_first  := split_part(v_range, '-', 1);
+            v_second := split_part(v_range, '-', 2);
+            v_step   := nullif(split_part(v_item, '/', 2), '')::integer;
+            v_from   := case
+                when v_first = '*' then p_min
+                when ascii(v_first) < ascii('a') then v_first::integer
+                else array_position(p_words, v_first) - 1 + p_min
             end;
-            if p_name = 'day of week' and v_to = 0 and v_from > 0 then
+            v_to     := case
+                when v_second = '' and (v_first = '*' or v_step is not null) then greatest(v_last, v_from)
+                when v_second = '' then v_from
+                when ascii(v_second) < ascii('a') then v_second::integer
+                else array_position(p_words, v_second) - 1 + p_min
+            end;
+            if v_to = 0 and v_from > 0 and p_name = 'day of week' then
                 v_to := 7;
             end if;
         end if;
 
-        if v_from is null or v_from not between p_min and p_max or v_to not between p_min and p_max then
+        if (v_from between p_min and p_max and v_to between p_min and p_max) is not true then
             raise exception 'invalid cron: %: %', p_name, case v_item when '' then p_field else v_item end
                 using errcode = 'PJ006',
                       detail = format('Numbers from %s to %s%s are accepted, ranges of them, *, steps of these as in */2, and lists of all that.',
@@ -77,7 +86,9 @@ begin
             raise exception 'invalid cron: %: %', p_name, v_item
                 using errcode = 'PJ006', detail = format('Steps from 1 to %s are accepted.', v_last - p_min + 1);
         end if;
-        v_mask := v_mask | rpad(lpad(left(repeat(rpad('1', coalesce(v_step, 1), '0'), v_size), v_to - v_from + 1), v_to - p_min + 1, '0'), v_size, '0')::varbit;
+        v_mask := v_mask | rpad(
+            repeat('0', v_from - p_min) || left(repeat(rpad('1', coalesce(v_step, 1), '0'), v_to - v_from + 1), v_to - v_from + 1),
+            p_max - p_min + 1, '0')::varbit;
     end loop;
     return v_mask;
 end;
@@ -93,13 +104,14 @@ immutable
 set search_path from current
 as $function$
 declare
-    v_fields text[] := array_remove(regexp_split_to_array(left(p_cron, 1000), '\s+'), '');
+    v_fields text[];
     v_week   varbit;
     v_cron   procrastinate_cron;
 begin
     if char_length(p_cron) > 1000 then
         raise exception 'invalid cron: % characters', char_length(p_cron) using errcode = 'PJ006', detail = 'At most 1,000 are accepted.';
     end if;
+    v_fields := array_remove(string_to_array(translate(p_cron, E'\t\n\v\f\r', '     '), ' '), '');
     if v_fields[1] like '@%' then
         v_fields := string_to_array(case lower(array_to_string(v_fields, ' ') collate "C")
             when '@yearly'   then '0 0 1 1 *'
