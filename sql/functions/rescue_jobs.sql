@@ -1,9 +1,12 @@
 -- Remove the workers that were silent for longer than their stalled_after.
 --
 -- Not those whose fetch is on its way (its key share makes us skip them). And not those that had perhaps nobody to beat to:
--- when no tick was seen for as long, the database or the way to it was away. Then a silent worker is spared for another
--- stalled_after, which its next beat ends. Spared twice in a row it is removed all the same, for where ticks are rare the
--- clockwork always seems to have stood still.
+-- when no tick was seen for long, the database or the way to it was away. Long is a quarter of stalled_after, for a worker may
+-- beat as rarely as every three quarters of it; but longer than the second or two between ticks. Then whoever has not beaten
+-- since is spared for another stalled_after, which his next beat ends. Spared twice in a row he is removed all the same, for
+-- where ticks are rare the clockwork always seems to have stood still.
+--
+-- A beat of later than now is from before the clock was set back, and counts as one of now.
 create or replace function procrastinate_remove_silent_workers(p_last_tick_at timestamptz)
 returns void
 language plpgsql
@@ -11,17 +14,26 @@ volatile
 set search_path from current
 as $function$
 declare
-    v_now timestamptz := clock_timestamp();
+    c_pace constant interval := interval '3 s';
+    v_now  timestamptz := clock_timestamp();
 begin
-    if not exists (select from procrastinate_workers x where x.last_heartbeat < v_now - x.stalled_after) then
-        return;         -- half the price, for most ticks
+    -- most ticks find the clockwork going and nobody silent; to see that is half the price
+    if p_last_tick_at between v_now - c_pace and v_now and not exists (
+        select from procrastinate_workers x
+        where x.last_heartbeat < v_now - x.stalled_after
+           or greatest(x.last_heartbeat, x.spared_until - x.stalled_after) > v_now + interval '1 s')
+    then
+        return;
     end if;
     update procrastinate_workers w
-    set spared = w.spared + 1, spared_until = v_now + w.stalled_after
+    set spared = w.spared + 1, spared_until = v_now + w.stalled_after, last_heartbeat = least(w.last_heartbeat, v_now)
     where w.id in (
-        select x.id from procrastinate_workers x
-        where x.last_heartbeat < v_now - x.stalled_after and p_last_tick_at < v_now - x.stalled_after
-          and x.spared < 2 and coalesce(x.spared_until < v_now, true)
+        select x.id
+        from procrastinate_workers x
+        cross join lateral (select v_now - least(x.stalled_after, greatest(x.stalled_after / 4, c_pace)) as at) long_ago
+        where x.last_heartbeat < long_ago.at and p_last_tick_at < long_ago.at
+              and x.spared < 2 and coalesce(x.spared_until < v_now, true)
+           or greatest(x.last_heartbeat, x.spared_until - x.stalled_after) > v_now + interval '1 s'
         for no key update skip locked);
 
     delete from procrastinate_workers w
