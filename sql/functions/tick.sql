@@ -21,6 +21,7 @@ declare
     v_tick procrastinate_ticks;
     v_lane procrastinate_heads;
     v_due  timestamptz;
+    v_more boolean;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'ticking needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
@@ -33,7 +34,7 @@ begin
     v_tick := procrastinate_promote_agenda(v_tick);
 
     perform procrastinate_remove_silent_workers(v_last.at);
-    perform procrastinate_rescue_jobs();
+    v_more := procrastinate_rescue_jobs();
 
     -- locks that were handed over when nobody fetched: with no queues of its own this starts nothing and passes them on
     for v_lane in select h.* from procrastinate_heads h where h.lane = 0 loop
@@ -57,6 +58,7 @@ begin
     order by a.at
     limit 1;
     return case
+        when v_more then '0'
         when v_due is null then interval '1 second'
         else least(greatest(v_due - clock_timestamp(), '0'), '1 second')
     end;
@@ -64,7 +66,8 @@ end;
 $function$;
 
 comment on function procrastinate_tick() is
-'The clockwork: lets jobs run that became due, passes locks on, removes silent workers and takes back their jobs, tidies.
+'The clockwork: lets jobs run that became due, defers those of schedules, removes silent workers and takes back their jobs, passes
+locks on, tidies.
 Anyone may call it, at any rate, several at once; workers do once a second. What it took is kept from the others until its
 transaction ends.
 Returns the span until something is due, from 0 to 1 second.
