@@ -64,6 +64,10 @@ declare
     v_top   bigint;
     v_until timestamptz := clock_timestamp() - c_every;
 begin
+    if p_tick.tidied_at > clock_timestamp() then        -- the clock was set back: leases are written at times gone past
+        p_tick.tidied_at := '-infinity';
+        p_tick.tidied_lease := '-infinity';
+    end if;
     -- two-key locks are apart from the keys of jobs' locks; an open transaction that has it keeps only tidying waiting
     if p_tick.tidied_at > v_until or not pg_try_advisory_xact_lock('procrastinate_lanes'::regclass::oid::integer, 0) then
         return;
