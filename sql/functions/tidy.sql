@@ -104,7 +104,8 @@ begin
 
     -- Leases: those whose jobs all ended go; one with jobs still running is written anew with only those. A fetch that takes
     -- longer than c_every to commit leaves its lease behind, until its worker goes.
-    -- Those of workers that went without our trigger's knowing are for rescue.
+    -- Those of workers that went without our trigger's knowing are for rescue. A job that was taken off its worker, by a client
+    -- that set worker_id to NULL, is put down to worker 0, which does not exist.
     insert into procrastinate_removed_workers (worker_id)
     select distinct l.worker_id
     from procrastinate_leases l
@@ -122,13 +123,19 @@ begin
         returning l.worker_id, l.job_ids
     )
     insert into procrastinate_leases (worker_id, job_ids)
-    select o.worker_id, array_agg(j.id)
+    select case when j.worker_id is null then 0 else o.worker_id end, array_agg(j.id)
     from old o
     cross join unnest(o.job_ids) i
     cross join lateral (
-        select x.id from procrastinate_jobs x where x.id = i and x.status = 'doing' and x.worker_id = o.worker_id offset 0
+        select x.id, x.worker_id
+        from procrastinate_jobs x
+        where x.id = i and x.status = 'doing' and coalesce(x.worker_id, o.worker_id) = o.worker_id
+        offset 0
     ) j
-    group by o.worker_id;
+    group by 1;
+    insert into procrastinate_removed_workers (worker_id)
+    select distinct l.worker_id from procrastinate_leases l where l.worker_id = 0
+    on conflict do nothing;
 
     p_tick.tidied_at := clock_timestamp();
     p_tick.tidied_floor := greatest(v_top, p_tick.tidied_floor);
