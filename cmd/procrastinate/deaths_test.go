@@ -185,6 +185,7 @@ func TestAllWorkersAreStoppedForAnHour(t *testing.T) {
 	c.awaits("0", `select count(*)::text from pg_stat_activity a where a.pid <> pg_backend_pid() and a.state <> 'idle'
 	               and a.application_name = current_schema()`)
 	execute(t, c.conn, anHour)
+	execute(t, c.conn, `select procrastinate_tick()`) // as the first to wake up may do
 	c.signals(syscall.SIGCONT, c.members...)
 	c.awaits("2", `select count(*)::text from procrastinate_workers w where w.last_heartbeat > now() - interval '1 min'`)
 	c.release()
