@@ -166,7 +166,7 @@ func TestFinishBeforeTheRescueCounts(t *testing.T) {
 			db.wantHealthy()
 		},
 		guards: []guard{
-			without("skip locked", "rescue_jobs.sql", "for update skip locked\n        ) j\n    ), policy", "for update\n        ) j\n    ), policy"),
+			without("skip locked", "rescue_jobs.sql", "for update skip locked\n        ) j\n        limit", "for update\n        ) j\n        limit"),
 		},
 	}.test(t)
 }
