@@ -52,11 +52,10 @@ begin
     end if;
 
     -- What another tick has this moment is its business: to come again at once would only keep it from its work.
-    select a.at into v_due
-    from procrastinate_agenda a
-    where a.at >= case when v_tick.agenda_at = v_last.agenda_at then clock_timestamp() else v_tick.agenda_at end
-    order by a.at
-    limit 1;
+    if v_tick.agenda_at = v_last.agenda_at then
+        v_tick.agenda_at := clock_timestamp();
+    end if;
+    select a.at into v_due from procrastinate_agenda a where a.at >= v_tick.agenda_at order by a.at limit 1;
     return case
         when v_more then '0'
         when v_due is null then interval '1 second'

@@ -38,7 +38,7 @@ create temp table spared as select w.worker_name, w.spared, w.spared_until from 
 select procrastinate_remove_silent_workers(clock_timestamp() - interval '1 min');
 select procrastinate_remove_silent_workers(clock_timestamp());
 select results_eq(
-    'select worker_name, spared, spared_until from procrastinate_workers order by id', 'select * from spared',
+    'select worker_name, spared, spared_until from procrastinate_workers order by 1', 'select * from spared order by 1',
     'the next look at it neither removes it nor spares it for longer');
 update procrastinate_workers w set spared_until = now() - interval '1 s';
 select procrastinate_remove_silent_workers(clock_timestamp() - interval '1 hour');
