@@ -31,7 +31,7 @@ help: ## List the targets
 	@echo 'in schemas of their own that are dropped at the end (procrastinate_test_N, _demo_N).'
 	@echo 'make test SCHEMA=q installs everything in schema q (default without DATABASE_URL: public).'
 
-demo: ## Watch real jobs: programs, a trigger and a rollback, a server, an SQL function, a worker killed
+demo: ## Watch real jobs: programs, a trigger and a rollback, a server, an SQL function, a schedule, a worker killed
 	@echo '==> build bin/procrastinate, and install PostgreSQL if it is missing'
 	@$(MAKE) build
 	@scripts/install-deps server
