@@ -111,7 +111,7 @@ begin
     if char_length(p_cron) > 1000 then
         raise exception 'invalid cron: % characters', char_length(p_cron) using errcode = 'PJ006', detail = 'At most 1,000 are accepted.';
     end if;
-    v_fields := array_remove(string_to_array(translate(p_cron, E'\t\n\v\f\r', '     '), ' '), '');
+    v_fields := array_remove(string_to_array(translate(p_cron, E'\t\n\x0b\f\r', '     '), ' '), '');
     if v_fields[1] like '@%' then
         v_fields := string_to_array(case lower(array_to_string(v_fields, ' ') collate "C")
             when '@yearly'   then '0 0 1 1 *'
