@@ -65,7 +65,7 @@ func TestBeatBesideTheRemovalWaitsForIt(t *testing.T) {
 	}
 }
 
-// A tick in a transaction that stays open keeps the worker that it removed, and its jobs, and nothing else: others ticks promote,
+// A tick in a transaction that stays open keeps the worker that it removed, and its jobs, and nothing else: other ticks promote,
 // remove other workers, take their jobs back, and somebody fetches those.
 func TestOpenRescueHoldsUpNobody(t *testing.T) {
 	race{
@@ -91,7 +91,6 @@ func TestOpenRescueHoldsUpNobody(t *testing.T) {
 		},
 		guards: []guard{
 			without("skip locked of workers", "rescue_jobs.sql", "        for update skip locked);\nend;", "        for update);\nend;"),
-			withoutSkip("tokens", "choose_locked.sql", "for update"),
 		},
 	}.test(t)
 }
