@@ -181,6 +181,7 @@ truncate procrastinate_jobs restart identity;
 delete from procrastinate_lanes l where l.lane > 0;
 delete from procrastinate_tasks;
 delete from procrastinate_queues;
+delete from procrastinate_schedules;
 `
 
 // faults are wanted. A statement that hangs is one too, after the session's patience.
