@@ -65,32 +65,78 @@ func (s *shift) abortReady(h *held) {
 	s.alone = append(s.alone, h)
 }
 
-// clockwork is what ticks asks of the database.
+// clockwork is what the clock asks of the database.
 type clockwork interface {
 	tick(ctx context.Context) (time.Duration, error)
 }
 
-// ticks turns the clockwork: due jobs, dead workers. Any number of workers may do so at once.
-func ticks(ctx context.Context, queue clockwork, log *slog.Logger) {
-	const shortest, longest = 5 * time.Millisecond, time.Second
+// clock turns the clockwork: due jobs, dead workers. Any number of workers may do so at once.
+type clock struct {
+	queue clockwork
+	log   *slog.Logger
+	hints chan time.Time // at most one, the earliest
+}
+
+func newClock(queue clockwork, log *slog.Logger) *clock {
+	return &clock{queue: queue, log: log, hints: make(chan time.Time, 1)}
+}
+
+// hint asks for a tick at that time, or before. One goroutine may call it, which then never waits.
+func (c *clock) hint(at time.Time) {
+	select {
+	case other := <-c.hints:
+		if other.Before(at) {
+			at = other
+		}
+	default:
+	}
+	c.hints <- at
+}
+
+const (
+	longestWait  = time.Second // what a tick returns when nothing is due for as long
+	shortestRest = time.Millisecond
+	longestRest  = 5 * time.Millisecond
+)
+
+// ticks ticks whenever something is due. In between it rests about as long as the tick took, so that what becomes due in quick succession goes in one.
+func (c *clock) ticks(ctx context.Context) {
 	var trouble complaint
-	for {
+	for ctx.Err() == nil {
+		began := time.Now()
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
-		wait, err := queue.tick(callCtx)
+		wait, err := c.queue.tick(callCtx)
 		cancel()
+		now := time.Now()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			trouble.failed(log, "tick", err)
+			trouble.failed(c.log, "tick", err)
 			wait = backoff(trouble.failures)
 		default:
-			trouble.worked(log, "tick")
-			wait = min(max(wait, shortest), longest)
+			trouble.worked(c.log, "tick")
+			wait = min(wait, longestWait)
 		}
+		rest := min(max(now.Sub(began), shortestRest), longestRest)
+		c.sleep(ctx, now.Add(max(wait, rest)), now.Add(rest))
+	}
+}
+
+// sleep returns at a time, or by that of a hint, if it came during the tick, which may not have seen what it is of, or comes
+// now; but not before earliest.
+func (c *clock) sleep(ctx context.Context, until, earliest time.Time) {
+	for wait := time.Until(until); wait > 0; wait = time.Until(until) {
 		select {
 		case <-ctx.Done():
 			return
+		case hint := <-c.hints:
+			if hint.Before(earliest) {
+				hint = earliest
+			}
+			if hint.Before(until) {
+				until = hint
+			}
 		case <-time.After(wait):
 		}
 	}

@@ -210,8 +210,9 @@ func (f *fake) beat(context.Context, int64) (ids []int64, err error) {
 	return ids, err
 }
 
-func (f *fake) tick(context.Context) (time.Duration, error) {
-	return f.tickWait, f.do("tick", nil, func() {})
+func (f *fake) tick(context.Context) (wait time.Duration, err error) {
+	err = f.do("tick", nil, func() { wait = f.tickWait })
+	return wait, err
 }
 
 // fails makes all further calls of these names fail; without names, all calls; with no error, none.
@@ -323,6 +324,7 @@ func (g *gate) open() {
 // trial is a shift on a fake database, in a bubble with a clock of its own.
 type trial struct {
 	*shift
+	ear   *ear
 	db    *fake
 	log   *bytes.Buffer
 	stop  chan struct{}
@@ -339,14 +341,17 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		log := &bytes.Buffer{}
 		config.Logger = slog.New(slog.NewTextHandler(log, nil))
 		s := newShift(config.withDefaults(), db, map[string]Handler{"task": handler}, 1, 2, time.Now())
+		e := &ear{config: s.config, shifts: map[*shift]bool{s: true}}
+		c := newClock(db, s.log)
+		e.hint = c.hint
 		tr := &trial{
-			shift: s, db: db, log: log, start: time.Now(),
+			shift: s, ear: e, db: db, log: log, start: time.Now(),
 			stop: make(chan struct{}), abort: make(chan struct{}), over: make(chan struct{}),
 		}
 		ctx, end := context.WithCancel(t.Context())
 		var background sync.WaitGroup
 		background.Go(func() { s.beats(ctx) })
-		background.Go(func() { ticks(ctx, db, s.log) })
+		background.Go(func() { c.ticks(ctx) })
 		go func() {
 			tr.err = s.run(ctx, tr.stop, tr.abort)
 			close(s.closed)
@@ -370,7 +375,8 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 
 // listens has the shift listen until ctx ends.
 func (tr *trial) listens(ctx context.Context, connect func(context.Context) (listener, error)) {
-	(&ear{config: tr.config, connect: connect, shifts: map[*shift]bool{tr.shift: true}}).listens(ctx)
+	tr.ear.connect = connect
+	tr.ear.listens(ctx)
 }
 
 // stopped stops the shift and returns its error.

@@ -76,7 +76,9 @@ func (w *Worker) runGroups(ctx context.Context, groups []group) error {
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer end()
-	background.Go(func() { ticks(beside, w.queue, w.config.Logger) })
+	clock := newClock(w.queue, w.config.Logger)
+	w.ear.hint = clock.hint
+	background.Go(func() { clock.ticks(beside) })
 	if !w.config.DisableListen {
 		background.Go(func() { w.ear.listens(beside) })
 	}

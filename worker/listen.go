@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type listener interface {
 
 const (
 	anyQueueChannel = "procrastinate_any_queue_v1"
+	clockChannel    = "procrastinate_clock_v1"
 	// A connection that the network forgot looks like a quiet one, so a quiet one is asked now and then.
 	quietFor = 30 * time.Second
 	// A notification takes milliseconds; one that took this long does not come.
@@ -66,10 +68,11 @@ func channels(queues []string) []string {
 	return names
 }
 
-// ear listens for a worker, on a connection of its own, and tells all its shifts what it hears.
+// ear listens for a worker, on a connection of its own, and tells its clock and all its shifts what it hears.
 type ear struct {
 	config  Config
 	connect func(context.Context) (listener, error)
+	hint    func(time.Time)
 
 	one    sync.Mutex
 	shifts map[*shift]bool
@@ -87,11 +90,11 @@ func (e *ear) add(s *shift) (remove func()) {
 	}
 }
 
-func (e *ear) tell(payload string) {
+func (e *ear) each(do func(*shift)) {
 	e.one.Lock()
 	defer e.one.Unlock()
 	for s := range e.shifts {
-		s.notified(payload)
+		do(s)
 	}
 }
 
@@ -119,20 +122,22 @@ func (e *ear) listens(ctx context.Context) {
 }
 
 func (e *ear) listenOnce(ctx context.Context, up func()) error {
-	conn, err := openListener(ctx, e.connect, channels(e.config.Queues))
+	conn, err := openListener(ctx, e.connect, append(channels(e.config.Queues), clockChannel))
 	if err != nil {
 		return err
 	}
 	defer closeListener(ctx, conn)
 	up()
-	e.tell("") // something may have happened while nobody listened
+	// something may have happened while nobody listened
+	e.each(func(s *shift) { s.notified("") })
+	e.hint(time.Now())
 	for {
 		waitCtx, cancel := context.WithTimeout(ctx, quietFor)
 		notification, err := conn.WaitForNotification(waitCtx)
 		cancel()
 		switch {
 		case err == nil:
-			e.tell(notification.Payload)
+			e.heard(notification)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded):
@@ -143,6 +148,24 @@ func (e *ear) listenOnce(ctx context.Context, up func()) error {
 			return err
 		}
 	}
+}
+
+func (e *ear) heard(notification *pgconn.Notification) {
+	if notification.Channel != clockChannel {
+		e.each(func(s *shift) { s.notified(notification.Payload) })
+	} else if wait := hintedWait(notification.Payload); wait < longestWait {
+		e.hint(time.Now().Add(wait))
+	}
+}
+
+// hintedWait reads in how many milliseconds something is due. What it cannot read means now, as does less than zero: a tick too many
+// costs little, and one that does not come delays a job. More than a second it need not know, for there is a tick each second.
+func hintedWait(payload string) time.Duration {
+	milliseconds, err := strconv.ParseInt(payload, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return time.Duration(min(max(milliseconds, 0), longestWait.Milliseconds())) * time.Millisecond
 }
 
 // openListener opens a connection that listens, in limited time: nobody answers at an address the network forgot.

@@ -75,7 +75,7 @@ func TestListenerConnectsAgain(t *testing.T) {
 			})
 		}()
 		synctest.Wait()
-		if want := []string{`listen "procrastinate_queue_v1#a""b"`}; !slices.Equal(lines[0].heard, want) {
+		if want := []string{`listen "procrastinate_queue_v1#a""b"`, `listen "procrastinate_clock_v1"`}; !slices.Equal(lines[0].heard, want) {
 			t.Errorf("sent %q, want %q", lines[0].heard, want)
 		}
 		db.add(job(1))
@@ -136,7 +136,7 @@ func TestListenerThroughAPooler(t *testing.T) {
 			}
 			want := []string{"listen " + test}
 			if carries {
-				want = append(want, "unlisten *", `listen "procrastinate_any_queue_v1"`)
+				want = append(want, "unlisten *", `listen "procrastinate_any_queue_v1"`, `listen "procrastinate_clock_v1"`)
 			} else {
 				<-ended
 			}
