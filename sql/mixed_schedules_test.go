@@ -49,7 +49,10 @@ func TestEachInstantOfAScheduleMakesOneJob(t *testing.T) {
 
 	db = connect(t, m.schema)
 	now := db.value(`select clock_timestamp()`)
-	for db.value(`select count(*) from procrastinate_schedules s where s.next_at <= $1::text::timestamptz`, now) != "0" {
+	for deadline := time.Now().Add(20 * time.Second); db.value(`select count(*) from procrastinate_schedules s where s.next_at <= $1::text::timestamptz`, now) != "0"; {
+		if time.Now().After(deadline) {
+			t.Fatal("the clockwork stands still")
+		}
 		db.do(`select procrastinate_tick()`)
 		db.do(`update procrastinate_agenda a set at = now() where a.id < 0 and a.at between now() and now() + interval '1 s'`)
 	}
