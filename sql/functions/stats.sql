@@ -63,8 +63,8 @@ with piece as materialized (            -- of a lane, as fetch reads it
         j.queue_name, j.task_name, n.every, n.entries::numeric / sum(count(*)) over () as each,
         count(distinct j.id) filter (where j.due) as ready, count(distinct j.id) filter (where not j.due) as future,
         min(j.ready_at) filter (where j.due) as ready_at
-    from (select count(*) as entries, 1 + (count(*) - 1) / 10000 as every from procrastinate_agenda a) n
-    join procrastinate_agenda a on hashint8extended(a.id, 0) % n.every = 0
+    from (select count(*) as entries, 1 + (count(*) - 1) / 10000 as every from procrastinate_agenda a where a.id >= 0) n
+    join procrastinate_agenda a on a.id >= 0 and hashint8extended(a.id, 0) % n.every = 0
     left join lateral (
         select
             x.id, x.queue_name, x.task_name, greatest(x.deferred_at, x.scheduled_at) as ready_at,

@@ -1,6 +1,6 @@
 -- What the views count, and what they do not: hints that outlived their jobs, jobs that ended.
 begin;
-select plan(52);
+select plan(53);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -159,6 +159,11 @@ select procrastinate_register_worker('first') as worker \gset
 select pg_temp.defer(n, lock => 'l') from unnest('{one,two,three}'::text[]) n;
 select count(*) from procrastinate_fetch_jobs(:worker, 2, max_per_lock => 2);
 select is((select s.held_by from procrastinate_lock_stats s), array[pg_temp.job('one'), pg_temp.job('two')], 'a run of jobs holds its lock together');
+rollback to empty;
+
+insert into procrastinate_agenda (at, id) select now() + interval '1 h', -i from generate_series(1, 20000) i;
+select pg_temp.defer('waits');
+select is(pg_temp.depths(), '1 ready, 0 locked, 0 future, 0 running', 'what is in the agenda for schedules makes no count an estimate');
 rollback to empty;
 
 -- what ended
