@@ -254,3 +254,27 @@ comment on column procrastinate_worker_status.last_heartbeat is 'When it last be
 comment on column procrastinate_worker_status.silent_for is 'How long ago that is.';
 comment on column procrastinate_worker_status.stalled_after is 'Silent for longer than this it is removed.';
 comment on column procrastinate_worker_status.info is 'What it says of itself.';
+
+create or replace view procrastinate_schedule_status as
+select
+    s.schedule_name, s.cron, s.timezone, s.task_name, s.queue_name, s.enabled, s.next_at,
+    case when s.next_at <= c.now then c.now - s.next_at end as overdue_for,
+    s.last_at, s.last_job_id, j.status as last_job_status, s.skipped_at, s.skipped_why
+from procrastinate_schedules s
+cross join (select clock_timestamp() as now) c
+left join lateral (select x.status from procrastinate_jobs x where x.id = s.last_job_id offset 0) j on true;
+
+comment on view procrastinate_schedule_status is 'The schedules, and what became of them. Exact. When else one runs: procrastinate_cron_next(cron, next_at, timezone).';
+comment on column procrastinate_schedule_status.schedule_name is 'The schedule.';
+comment on column procrastinate_schedule_status.cron is 'When it runs: a cron expression of 5 fields, or 6 with seconds last.';
+comment on column procrastinate_schedule_status.timezone is 'Whose clock the cron expression goes by.';
+comment on column procrastinate_schedule_status.task_name is 'The task of its jobs.';
+comment on column procrastinate_schedule_status.queue_name is 'The queue of its jobs; NULL: as the task says.';
+comment on column procrastinate_schedule_status.enabled is 'Whether it runs.';
+comment on column procrastinate_schedule_status.next_at is 'The next run; all before it were deferred or skipped. NULL: not enabled.';
+comment on column procrastinate_schedule_status.overdue_for is 'How long the next run has been due; if more than some seconds, nobody ticks. NULL: it is not due.';
+comment on column procrastinate_schedule_status.last_at is 'The last run that was deferred; NULL: none was yet.';
+comment on column procrastinate_schedule_status.last_job_id is 'Its job.';
+comment on column procrastinate_schedule_status.last_job_status is 'The status of that job; NULL: none was deferred yet, or it was deleted.';
+comment on column procrastinate_schedule_status.skipped_at is 'The last run that was skipped; NULL: none was. If it is later than last_at, there has been none since.';
+comment on column procrastinate_schedule_status.skipped_why is 'Why it was.';

@@ -1,6 +1,6 @@
 -- The catalog is asked what STYLE.md asks of us. A test that finds something says what.
 begin;
-select plan(56);
+select plan(57);
 
 -- our functions, tables and views; those of extensions in the same schema are not ours
 create temp view function as
@@ -278,7 +278,7 @@ select is_empty(
        where a.attrelid in ('procrastinate_jobs'::regclass, 'procrastinate_attempts'::regclass, 'procrastinate_tasks'::regclass, 'procrastinate_queues'::regclass,
                             'procrastinate_schedules'::regclass, 'procrastinate_workers'::regclass, 'procrastinate_job'::regclass,
                             'procrastinate_queue_stats'::regclass, 'procrastinate_task_stats'::regclass, 'procrastinate_lock_stats'::regclass,
-                            'procrastinate_worker_status'::regclass)
+                            'procrastinate_worker_status'::regclass, 'procrastinate_schedule_status'::regclass)
          and a.attnum > 0 and not a.attisdropped and coalesce(col_description(a.attrelid, a.attnum), '') = '' $$,
     'every column that users and workers read has a comment');
 select is_empty(
@@ -349,11 +349,12 @@ select is(pg_temp.somebody('delete from procrastinate_jobs'), 'done', 'a role th
 select is_empty('select * from procrastinate_check()', 'jobs that it deleted leave nothing dangling');
 
 select lives_ok(
-    $$ grant select on procrastinate_queue_stats, procrastinate_task_stats, procrastinate_lock_stats, procrastinate_worker_status to procrastinate_test_somebody $$,
+    $$ grant select on procrastinate_queue_stats, procrastinate_task_stats, procrastinate_lock_stats, procrastinate_worker_status, procrastinate_schedule_status
+       to procrastinate_test_somebody $$,
     'a role is let read the views');
 select is(
     pg_temp.somebody(format('select count(*) from %s', v)), 'done', v || ' needs no other right to be read')
-from unnest('{procrastinate_queue_stats,procrastinate_task_stats,procrastinate_lock_stats,procrastinate_worker_status}'::text[]) v;
+from unnest('{procrastinate_queue_stats,procrastinate_task_stats,procrastinate_lock_stats,procrastinate_worker_status,procrastinate_schedule_status}'::text[]) v;
 
 -- A function that looked into pg_temp first would write here.
 create temp table procrastinate_jobs (like procrastinate_jobs including all);

@@ -1,6 +1,6 @@
 -- What the views count, and what they do not: hints that outlived their jobs, jobs that ended.
 begin;
-select plan(53);
+select plan(56);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -22,6 +22,7 @@ $$;
 
 select is_empty('select queue_name from procrastinate_queue_stats union all select task_name from procrastinate_task_stats', 'where nothing ever was there are no queues and no tasks');
 select is_empty('select lock from procrastinate_lock_stats union all select worker_name from procrastinate_worker_status', 'no locks and no workers');
+select is_empty('table procrastinate_schedule_status', 'and no schedules');
 savepoint empty;
 
 -- each kind of depth
@@ -166,6 +167,34 @@ select pg_temp.defer('waits');
 select is(pg_temp.depths(), '1 ready, 0 locked, 0 future, 0 running', 'what is in the agenda for schedules makes no count an estimate');
 rollback to empty;
 
+-- schedules
+
+select procrastinate_define_schedule('new', '30 2 * * * 15', 'task', timezone => 'Europe/Berlin', queue => 'mail'), procrastinate_define_schedule('off', '@hourly', enabled => false);
+select procrastinate_define_schedule(n, '@yearly') from unnest('{ran,ran long ago,late}'::text[]) n;
+select procrastinate_run_schedule(n) from unnest('{ran,ran long ago}'::text[]) n;
+select procrastinate_register_worker('first') as worker \gset
+select count(*) from procrastinate_fetch_jobs(:worker, 1);
+delete from procrastinate_jobs j where j.task_name = 'ran long ago';
+update procrastinate_schedules s set next_at = clock_timestamp() - interval '1 min', skipped_at = now(), skipped_why = 'too late' where s.schedule_name = 'late';
+select results_eq(
+    'select schedule_name, cron, timezone, task_name, queue_name, enabled, next_at, last_at, last_job_id, last_job_status, skipped_at, skipped_why from procrastinate_schedule_status order by 1',
+    $$ select v.*
+       from procrastinate_schedules s
+       cross join lateral (values
+           ('late',         '@yearly',       'UTC',           'late',         null,   true,  s.next_at, null,      null::bigint,  null::procrastinate_job_status, now(), 'too late'),
+           ('new',          '30 2 * * * 15', 'Europe/Berlin', 'task',         'mail', true,  s.next_at, null,      null,          null,                           null,  null),
+           ('off',          '@hourly',       'UTC',           'off',          null,   false, null,      null,      null,          null,                           null,  null),
+           ('ran',          '@yearly',       'UTC',           'ran',          null,   true,  s.next_at, s.last_at, s.last_job_id, 'doing',                        null,  null),
+           ('ran long ago', '@yearly',       'UTC',           'ran long ago', null,   true,  s.next_at, s.last_at, s.last_job_id, null,                           null,  null)
+       ) v(schedule_name, cron, timezone, task_name, queue_name, enabled, next_at, last_at, last_job_id, last_job_status, skipped_at, skipped_why)
+       where v.schedule_name = s.schedule_name and num_nulls(v.last_at, v.last_job_id) in (0, 2)
+       order by 1 $$,
+    'a schedule is there with its next run, its last one and what became of that one''s job, and the last that was skipped');
+select results_eq(
+    $$ select v.schedule_name, v.overdue_for >= '1 min' and v.overdue_for < '2 min' from procrastinate_schedule_status v where v.overdue_for is not null $$,
+    $$ values ('late', true) $$, 'one that is due says for how long it has been');
+rollback to empty;
+
 -- what ended
 
 create function pg_temp.pages(p_view text) returns bigint language plpgsql as $function$
@@ -181,9 +210,10 @@ select procrastinate_register_worker('first') as worker \gset
 select pg_temp.defer(n, lock => l) from (values ('runs', null), ('holds', 'l')) r(n, l);
 select count(*) from procrastinate_fetch_jobs(:worker, 9);
 select pg_temp.defer('waits', lock => 'l'), pg_temp.defer('free'), procrastinate_defer('a', schedule_in => '1 h');
+select procrastinate_define_schedule('a', '@yearly'), procrastinate_run_schedule('a');
 create temp table before as
 select v as view, pg_temp.pages(v) as pages
-from unnest('{procrastinate_jobs,procrastinate_queue_stats,procrastinate_task_stats,procrastinate_lock_stats,procrastinate_worker_status}'::text[]) v;
+from unnest('{procrastinate_jobs,procrastinate_queue_stats,procrastinate_task_stats,procrastinate_lock_stats,procrastinate_worker_status,procrastinate_schedule_status}'::text[]) v;
 insert into procrastinate_jobs (task_name, status, finished_at) select 'a', 'succeeded', now() from generate_series(1, 20000);
 select results_eq(
     $$ select b.view from before b where pg_temp.pages(b.view) > b.pages + 100 $$, array['procrastinate_jobs'],
