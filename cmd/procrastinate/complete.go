@@ -18,7 +18,13 @@ const (
 		select q.name
 		from (select p.queue_name from procrastinate_queues p union select l.queue_name from procrastinate_lanes l) q(name)
 		where starts_with(q.name, $1::text) and not starts_with(q.name, 'procrastinate-bench-') order by q.name limit 100`
-	pausedNames = `select p.queue_name from procrastinate_queues p where starts_with(p.queue_name, $1::text) order by p.queue_name limit 100`
+	pausedNames   = `select p.queue_name from procrastinate_queues p where starts_with(p.queue_name, $1::text) order by p.queue_name limit 100`
+	scheduleNames = `select s.schedule_name from procrastinate_schedules s where starts_with(s.schedule_name, $1::text) order by s.schedule_name limit 100`
+	enabledNames  = `select s.schedule_name from procrastinate_schedules s where starts_with(s.schedule_name, $1::text) and s.enabled order by s.schedule_name limit 100`
+	disabledNames = `select s.schedule_name from procrastinate_schedules s where starts_with(s.schedule_name, $1::text) and not s.enabled order by s.schedule_name limit 100`
+	timezoneNames = `
+		select z.name from pg_timezone_names z
+		where starts_with(z.name, $1::text) and (z.name = 'UTC' or z.name ~ '^[A-Z][a-z]+/' and z.name !~ '^Etc/') order by z.name limit 100`
 )
 
 // choices offers the values of a flag.

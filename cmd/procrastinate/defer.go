@@ -146,12 +146,17 @@ func (o *deferOptions) conflict(ctx context.Context, db *database, err error) er
 	if !isConflict(err) {
 		return err
 	}
+	return plainError{whoWaits(ctx, db, o.given["queueing_lock"]) + "; see --on-conflict", err}
+}
+
+// whoWaits names the job that has a queueing lock.
+func whoWaits(ctx context.Context, db *database, lock string) string {
 	who := "a job"
 	var id int64
-	if db.conn.QueryRow(ctx, db.qualified(`select q.job_id from procrastinate_queueing_locks q where q.queueing_lock = $1`), o.given["queueing_lock"]).Scan(&id) == nil {
+	if db.conn.QueryRow(ctx, db.qualified(`select q.job_id from procrastinate_queueing_locks q where q.queueing_lock = $1`), lock).Scan(&id) == nil {
 		who = fmt.Sprintf("job %d", id) // may be gone by now, or not ours to see
 	}
-	return plainError{fmt.Sprintf("%s waits with queueing lock %s; see --on-conflict", who, o.given["queueing_lock"]), err}
+	return who + " waits with queueing lock " + lock
 }
 
 func isConflict(err error) bool {

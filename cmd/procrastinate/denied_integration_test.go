@@ -29,6 +29,7 @@ func TestWhatARoleMayNotDo(t *testing.T) {
 	s.exec("grant usage on schema " + schema + " to " + role)
 	s.exec("grant execute on function procrastinate_version to " + role)
 	s.exec("grant execute on function procrastinate_resume_queue to " + role)
+	s.exec("grant execute on function procrastinate_enable_schedule to " + role)
 	parameters := server.Query()
 	parameters.Set("role", role)
 	server.RawQuery = parameters.Encode()
@@ -46,6 +47,9 @@ func TestWhatARoleMayNotDo(t *testing.T) {
 		"tasks":            "view procrastinate_task_stats (needed: grant select on procrastinate_task_stats)",
 		"workers":          "view procrastinate_worker_status (needed: grant select on procrastinate_worker_status)",
 		"locks":            "view procrastinate_lock_stats (needed: grant select on procrastinate_lock_stats)",
+		"schedules":        "view procrastinate_schedule_status (needed: grant select on procrastinate_schedule_status)",
+		"schedules show a": "view procrastinate_schedule_status (needed: grant select on procrastinate_schedule_status)",
+		"schedules run a":  "function procrastinate_run_schedule (needed: grant execute on function procrastinate_run_schedule)",
 		"defer a":          "function procrastinate_defer (needed: grant execute on function procrastinate_defer)",
 		"tick":             "function procrastinate_tick (needed: grant execute on function procrastinate_tick)",
 		"check":            "function procrastinate_check (needed: grant execute on function procrastinate_check)",
@@ -57,6 +61,10 @@ func TestWhatARoleMayNotDo(t *testing.T) {
 		}
 	}
 	if out, errs := s.run(0, "queues resume a"); out != "queue a resumed\n" || errs != "" {
+		t.Errorf("without a right to look: got %q, %q", out, errs)
+	}
+	s.exec(`select procrastinate_define_schedule('a', '@daily')`)
+	if out, errs := s.run(0, "schedules enable a"); out != "schedule a enabled\n" || errs != "" {
 		t.Errorf("without a right to look: got %q, %q", out, errs)
 	}
 }

@@ -221,15 +221,23 @@ func TestTabOffersNames(t *testing.T) {
 		select procrastinate_defer('send', queue => 'mail');
 		select procrastinate_define_task('sum');
 		select procrastinate_define_task('*');
-		select procrastinate_pause_queue('mails');`)
+		select procrastinate_pause_queue('mails');
+		select procrastinate_define_schedule('report', '@daily');
+		select procrastinate_define_schedule('rest', '@daily', enabled => false);`)
 	for args, want := range map[string]string{
-		"defer s":                "send\nsum\n:4\n",
-		"defer se":               "send\n:4\n",
-		"queues pause m":         "mail\nmails\n:4\n",
-		"queues resume m":        "mails\n:4\n",
-		"defer x --queue m":      "mail\nmails\n:4\n",
-		"worker --queue mails":   "mails\n:4\n",
-		"defer send --queue=mai": "mail\nmails\n:4\n",
+		"defer s":                                   "send\nsum\n:4\n",
+		"defer se":                                  "send\n:4\n",
+		"queues pause m":                            "mail\nmails\n:4\n",
+		"queues resume m":                           "mails\n:4\n",
+		"defer x --queue m":                         "mail\nmails\n:4\n",
+		"worker --queue mails":                      "mails\n:4\n",
+		"defer send --queue=mai":                    "mail\nmails\n:4\n",
+		"schedules show re":                         "report\nrest\n:4\n",
+		"schedules drop rep":                        "report\n:4\n",
+		"schedules disable r":                       "report\n:4\n",
+		"schedules enable r":                        "rest\n:4\n",
+		"schedules define x --timezone Europe/Berl": "Europe/Berlin\n:4\n",
+		"schedules define x --timezone U":           "UTC\n:4\n",
 	} {
 		code, out, _ := runCommand(t, environ, append([]string{"__complete"}, strings.Fields(args)...)...)
 		if code != 0 || out != want {

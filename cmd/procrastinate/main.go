@@ -91,7 +91,7 @@ func newRoot(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			deferCommand(options), workerCommand(options, readWorkerEnv(environ)), tickCommand(options), benchCommand(options),
 		}},
 		{"Look", []*cobra.Command{
-			jobsCommand(options), queuesCommand(options), tasksCommand(options), workersCommand(options), locksCommand(options),
+			jobsCommand(options), queuesCommand(options), tasksCommand(options), schedulesCommand(options), workersCommand(options), locksCommand(options),
 			healthCommand(options), checkCommand(options),
 		}},
 		{"Act", []*cobra.Command{

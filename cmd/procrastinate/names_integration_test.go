@@ -148,6 +148,8 @@ func TestTheyWorkThroughAPooler(t *testing.T) {
 		"jobs retry --failed --task bad --older-than 0s --in 1d --dry-run", "jobs retry --failed --task bad --older-than 0s --in 1d --yes",
 		"jobs cancel --queue out --abort --yes", "prune --older-than 0s --queue paused --yes", "queues", "queues pause a", "tasks",
 		"tasks define a --queue q --priority 1 --max-attempts 3 --retry-wait 1m --retry-exponential 2 --shared", "tasks drop a", "workers", "locks", "health",
+		"schedules define a b:=2 --cron @yearly --task t --timezone Europe/Berlin --queue q --priority 1 --lock l --queueing-lock a --catch-up all --max-lateness 1h --pass-timestamp --disabled",
+		"schedules enable a", "schedules", "schedules --json", "schedules show a", "schedules show a --json", "schedules disable a", "schedules drop a",
 	} {
 		s.run(0, words)
 	}

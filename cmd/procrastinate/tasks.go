@@ -94,15 +94,7 @@ func tasksDefineCommand(options *options) *cobra.Command {
 		return withDatabase(cmd.Context(), options, func(ctx context.Context, db *database) error {
 			var values arguments
 			named := []string{"task => " + values.add(args[0])}
-			flags.Visit(func(flag *pflag.Flag) {
-				value, mine := given[flag.Name]
-				if length, isSpan := value.(*span); isSpan {
-					value = length.interval()
-				}
-				if mine {
-					named = append(named, strings.ReplaceAll(flag.Name, "-", "_")+" => "+values.add(value))
-				}
-			})
+			named = append(named, givenArguments(flags, given, &values)...)
 			if _, err := db.conn.Exec(ctx, db.qualified("select procrastinate_define_task("+strings.Join(named, ", ")+")"), values...); err != nil {
 				return toldOf(flags, err)
 			}
@@ -114,4 +106,18 @@ func tasksDefineCommand(options *options) *cobra.Command {
 		})
 	}
 	return cmd
+}
+
+// givenArguments are the flags that were given, of those named, as arguments of a function that calls them the same.
+func givenArguments(flags *pflag.FlagSet, named map[string]any, values *arguments) (given []string) {
+	flags.Visit(func(flag *pflag.Flag) {
+		value, mine := named[flag.Name]
+		if length, isSpan := value.(*span); isSpan {
+			value = length.interval()
+		}
+		if mine {
+			given = append(given, strings.ReplaceAll(flag.Name, "-", "_")+" => "+values.add(value))
+		}
+	})
+	return given
 }

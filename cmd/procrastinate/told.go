@@ -77,6 +77,7 @@ var commands = strings.NewReplacer(
 	"procrastinate_delete_jobs", "procrastinate jobs delete",
 	"procrastinate_cancel_jobs", "procrastinate jobs cancel",
 	"abort => true", "--abort",
+	"The view procrastinate_schedule_status", "procrastinate schedules",
 )
 
 const notAllowed = "42501"

@@ -134,6 +134,8 @@ func TestTabSaysNothingWrong(t *testing.T) {
 		"__complete worker --log-format ":           "text\njson\n:4\n",
 		"__complete tasks define x --on-stall ":     "retry\nfail\n:4\n",
 		"__complete queues resume ":                 ":4\n",
+		"__complete schedules show ":                ":4\n",
+		"__complete schedules define x --catch-up ": "none\nlast\nall\n:4\n",
 		"__complete --database-url nonsense defer ": ":4\n",
 	} {
 		words := strings.Fields(args)
