@@ -38,7 +38,7 @@ func examine(ctx context.Context, options *options, limits healthLimits) (findin
 		for _, check := range []struct {
 			name string
 			make func(context.Context, *database, healthLimits) ([]finding, error)
-		}{{"workers", examineWorkers}, {"waiting", examineWaiting}, {"clockwork", examineClockwork}} {
+		}{{"workers", examineWorkers}, {"waiting", examineWaiting}, {"clockwork", examineClockwork}, {"schedules", examineSchedules}} {
 			more, err := check.make(ctx, db, limits)
 			if err != nil {
 				more = []finding{notMade(check.name, told(err))}
@@ -205,4 +205,25 @@ func examineClockwork(ctx context.Context, db *database, limits healthLimits) ([
 		clockwork.Text += "; want at most " + limits.maxTick.text
 	}
 	return []finding{clockwork}, err
+}
+
+// examineSchedules looks for what is overdue although somebody ticks: an open transaction may have the schedule. A run that
+// was skipped is none of its business: its queueing lock may be meant to do that.
+func examineSchedules(ctx context.Context, db *database, limits healthLimits) ([]finding, error) {
+	var name string
+	var seconds float64
+	err := db.conn.QueryRow(ctx, db.qualified(`
+		select s.schedule_name, extract(epoch from clock_timestamp() - s.next_at)::double precision
+		from procrastinate_schedules s
+		where s.next_at <= clock_timestamp()
+		order by s.next_at limit 1`)).Scan(&name, &seconds)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return []finding{{Check: "schedules", OK: true, Text: "no run is overdue"}}, nil
+	}
+	age := time.Duration(seconds * float64(time.Second))
+	schedules := found("schedules", !limits.maxWait.given || age <= limits.maxWait.duration(), seconds, "%s overdue, schedule %s", people(age), name)
+	if !schedules.OK {
+		schedules.Text += "; want at most " + limits.maxWait.text
+	}
+	return []finding{schedules}, err
 }

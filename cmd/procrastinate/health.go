@@ -37,7 +37,8 @@ func healthCommand(options *options) *cobra.Command {
 			"  workers    enough of them are alive\n" +
 			"  waiting    how long a job has been waiting that could start; paused queues do not count\n" +
 			"  served     a live worker has the queue and the task of each such job\n" +
-			"  clockwork  somebody ticks, so that jobs become due and dead workers are missed",
+			"  clockwork  somebody ticks, so that jobs become due and dead workers are missed\n" +
+			"  schedules  how long a run is overdue",
 		Example: "  procrastinate health --max-wait 10m\n" +
 			"  procrastinate health --json | jq '.checks[] | select(.ok | not)'",
 		Args: noArgs,
@@ -63,7 +64,7 @@ func healthCommand(options *options) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.IntVar(&limits.minWorkers, "min-workers", limits.minWorkers, "fail with fewer live workers")
-	flags.Var(&limits.maxWait, "max-wait", "fail if a job waits longer than this, as in 10m (default: no limit)")
+	flags.Var(&limits.maxWait, "max-wait", "fail if a job waits or a run is overdue longer than this, as 10m (default: no limit)")
 	flags.Var(&limits.maxTick, "max-tick", "fail if nobody has ticked for so long")
 	flags.Var(&limits.timeout, "timeout", "for all of it")
 	return cmd

@@ -83,10 +83,21 @@ func TestHealth(t *testing.T) {
 	s.exec(`select procrastinate_tick()`)
 	s.wantHealth("", "", "clockwork", "ticked 0s ago")
 
+	// what is overdue
+	s.wantHealth("--max-wait 9m", "", "schedules", "no run is overdue")
+	s.exec(`select procrastinate_define_schedule(n, '@yearly') from unnest('{one,two,three}'::text[]) n`)
+	s.wantHealth("--max-wait 9m", "", "schedules", "no run is overdue")
+	s.exec(`update procrastinate_schedules s set next_at = now() - interval '5 min' * s.id where s.id < 3`)
+	s.wantHealth("", "", "schedules", "10m overdue, schedule two")
+	s.wantHealth("--max-wait 11m", "", "schedules", "10m overdue, schedule two")
+	s.wantHealth("--max-wait 9m", "schedules", "schedules", "10m overdue, schedule two; want at most 9m")
+	s.exec(`select procrastinate_disable_schedule(n) from unnest('{one,two}'::text[]) n`)
+	s.wantHealth("--max-wait 9m", "", "schedules", "no run is overdue")
+
 	out, _ := s.run(0, "health")
 	out = steady(out)
 	lines := strings.Split(out, "\n")
-	if len(lines) != 7 || !strings.HasPrefix(lines[0], "ok  database   PostgreSQL ") || lines[5] != "ok  clockwork  ticked 0s ago" {
+	if len(lines) != 8 || !strings.HasPrefix(lines[0], "ok  database   PostgreSQL ") || lines[5] != "ok  clockwork  ticked 0s ago" || lines[6] != "ok  schedules  no run is overdue" {
 		t.Errorf("got %s", out)
 	}
 	if out, _ := s.run(1, "health --min-workers 9"); !strings.Contains(out, "\nFAIL  workers    1 alive; want at least 9\n") {
