@@ -12,8 +12,9 @@ func pruneCommand(options *options) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "prune --older-than SPAN",
 		Short: "Delete the jobs that ended long ago",
-		Long: "Delete the jobs that ended long ago, and their history. Shows which, and asks. It deletes 10,000 at a time,\n" +
-			"each in a transaction of its own, waits for nobody, and may be interrupted.",
+		Long: "Delete the jobs that ended long ago, and their history: before the clockwork does, which keeps them as long as\n" +
+			"their task says (tasks define). Shows which, and asks. It deletes 10,000 at a time, each in a transaction of\n" +
+			"its own, waits for nobody, and may be interrupted.",
 		Example: "  procrastinate prune --older-than 30d\n" +
 			"  procrastinate prune --older-than 12h --status succeeded --queue mail --yes",
 		Args: noArgs,

@@ -76,8 +76,8 @@ func tasksDefineCommand(options *options) *cobra.Command {
 		"timeout":           spanFlag(flags, "timeout", "bound of one attempt"),
 		"on-stall":          flags.String("on-stall", "", "what becomes of a job whose worker died, `retry|fail`"),
 		"max-rescues":       flags.Int32("max-rescues", 0, "a job fails when so many workers died with it (built in: 3)"),
-		"keep-succeeded":    spanFlag(flags, "keep-succeeded", "how long to keep jobs that succeeded"),
-		"keep-failed":       spanFlag(flags, "keep-failed", "how long to keep jobs that ended otherwise"),
+		"keep-succeeded":    spanFlag(flags, "keep-succeeded", "how long to keep jobs that succeeded; 0s: not at all (built in: 7d)"),
+		"keep-failed":       spanFlag(flags, "keep-failed", "the same for jobs that ended otherwise (built in: 30d)"),
 		"shared":            flags.Bool("shared", false, "whether Python's workers may have it too"),
 	}
 	choices(cmd, "on-stall", "retry", "fail")
