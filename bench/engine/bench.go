@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
 )
 
 // bench holds the servers, and of each place one database for each system.
 type bench struct {
 	plan    plan
-	servers []*server
+	servers []*lab.Server
 	places  map[placeKey]*place
 	log     func(format string, args ...any)
 }
@@ -18,10 +20,10 @@ type placeKey struct{ place, system string }
 
 func (b *bench) close() {
 	for _, s := range b.servers {
-		s.stop()
+		s.Stop()
 	}
 	for _, s := range b.servers {
-		s.wait()
+		s.Wait()
 	}
 }
 
@@ -57,12 +59,16 @@ func (b *bench) setUp(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) server() (*server, error) {
-	s, err := startServer()
-	if err == nil {
-		b.servers = append(b.servers, s)
+func (b *bench) server() (*lab.Server, error) {
+	s, err := lab.Start()
+	if err != nil {
+		return nil, err
 	}
-	return s, err
+	b.servers = append(b.servers, s)
+	if s.Pgbench == "" {
+		return nil, errors.New("pgbench is missing: it comes with the server, or with its contrib package")
+	}
+	return s, nil
 }
 
 // prepare gives a place its history, pinned from before it began.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +12,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
 )
 
 func main() {
@@ -71,14 +72,12 @@ func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writ
 		return err
 	}
 	began := time.Now()
-	b := &bench{plan: plan, places: map[placeKey]*place{}, log: func(format string, args ...any) {
-		fmt.Fprintf(stderr, "%4.0f s  "+format+"\n", append([]any{time.Since(began).Seconds()}, args...)...)
-	}}
+	b := &bench{plan: plan, places: map[placeKey]*place{}, log: lab.Progress(stderr)}
 	defer b.close()
 	if err := b.setUp(ctx); err != nil {
 		return err
 	}
-	head, err := b.head(ctx)
+	head, err := lab.NewHead(ctx, b.places[placeKey{plan.cells[0].place, ours}].conn)
 	if err != nil {
 		return err
 	}
@@ -88,11 +87,7 @@ func run(ctx context.Context, getenv func(string) string, stdout, stderr io.Writ
 	}
 	head.Took = time.Since(began).Round(time.Second).String()
 	report := newReport(head, plan, rates)
-	text, err := json.MarshalIndent(report, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", resultsPath, err)
-	}
-	if err := os.WriteFile(resultsPath, append(text, '\n'), 0o644); err != nil {
+	if err := lab.WriteJSON(resultsPath, report); err != nil {
 		return err
 	}
 	return report.print(stdout)

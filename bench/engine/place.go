@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
 )
 
 // A place is a database of one system.
@@ -18,8 +20,8 @@ type place struct {
 	pin     *pgx.Conn // in an open transaction, or nil
 }
 
-func newPlace(ctx context.Context, server *server, name string, s system) (*place, error) {
-	admin, err := pgx.Connect(ctx, server.url)
+func newPlace(ctx context.Context, server *lab.Server, name string, s system) (*place, error) {
+	admin, err := pgx.Connect(ctx, server.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +32,7 @@ func newPlace(ctx context.Context, server *server, name string, s system) (*plac
 	if err := admin.Close(ctx); err != nil {
 		return nil, err
 	}
-	p := &place{system: s, url: server.database(database), pgbench: server.pgbench}
+	p := &place{system: s, url: server.Database(database), pgbench: server.Pgbench}
 	if p.conn, err = pgx.Connect(ctx, p.url); err != nil {
 		return nil, err
 	}

@@ -2,17 +2,12 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"os/exec"
-	"runtime"
-	"slices"
-	"strings"
 	"text/tabwriter"
-	"time"
+
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
 )
 
 // rates are jobs a second: of a cell, by system, one for each round.
@@ -23,28 +18,6 @@ func (r rates) add(cell, system string, rate float64) {
 		r[cell] = map[string][]float64{}
 	}
 	r[cell][system] = append(r[cell][system], rate)
-}
-
-// ratio is the median of the ratios of each round, to two digits, as it is printed and held against targets.
-// It is NaN if there is nothing to compare.
-func ratio(of, to []float64) float64 {
-	var each []float64
-	for i := range min(len(of), len(to)) {
-		each = append(each, of[i]/to[i])
-	}
-	return math.Round(median(each)*100) / 100
-}
-
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	middle := len(sorted) / 2
-	if len(sorted)%2 == 1 {
-		return sorted[middle]
-	}
-	return (sorted[middle-1] + sorted[middle]) / 2
 }
 
 // verdict is ok or short, or - where nothing was asked for.
@@ -73,59 +46,9 @@ const (
 
 var batches = []int{1, 10, 100, 1000}
 
-type head struct {
-	Date       string `json:"date"`
-	Took       string `json:"took"`
-	Commit     string `json:"commit"`
-	Machine    string `json:"machine"`
-	PostgreSQL string `json:"postgresql"`
-	Settings   string `json:"settings"`
-}
-
-func (b *bench) head(ctx context.Context) (head, error) {
-	h := head{Date: time.Now().UTC().Format("2006-01-02 15:04 UTC"), Commit: commit(ctx), Machine: machine(ctx)}
-	conn := b.places[placeKey{b.plan.cells[0].place, ours}].conn
-	if err := conn.QueryRow(ctx, `show server_version`).Scan(&h.PostgreSQL); err != nil {
-		return h, err
-	}
-	var names []string
-	for _, s := range settings {
-		name, _, _ := strings.Cut(s, " = ")
-		names = append(names, name)
-	}
-	err := conn.QueryRow(ctx,
-		`select string_agg(n || ' = ' || current_setting(n), ', ' order by i) from unnest($1::text[]) with ordinality x(n, i)`, names,
-	).Scan(&h.Settings)
-	return h, err
-}
-
-func commit(ctx context.Context) string {
-	out, err := exec.CommandContext(ctx, "git", "describe", "--always", "--dirty", "--abbrev=9").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-func machine(ctx context.Context) string {
-	model := runtime.GOARCH
-	info, _ := os.ReadFile("/proc/cpuinfo") // elsewhere than on Linux the architecture has to do
-	for line := range bytes.Lines(info) {
-		if name, value, ok := bytes.Cut(line, []byte(":")); ok && strings.TrimSpace(string(name)) == "model name" {
-			model = strings.TrimSpace(string(value))
-			break
-		}
-	}
-	kernel, err := exec.CommandContext(ctx, "uname", "-sr").Output()
-	if err != nil {
-		kernel = []byte(runtime.GOOS)
-	}
-	return fmt.Sprintf("%d × %s, %s", runtime.NumCPU(), model, strings.TrimSpace(string(kernel)))
-}
-
 // report is what results.json holds. A ratio that cannot be given is absent.
 type report struct {
-	Head   head        `json:"head"`
+	Head   lab.Head    `json:"head"`
 	Plan   plan        `json:"plan"`
 	Cells  []cellRow   `json:"cells"`
 	Ratios []ratioRow  `json:"ratios"`
@@ -156,11 +79,11 @@ type pinnedRow struct {
 	Ratio *float64 `json:"ratio,omitempty"`
 }
 
-func newReport(head head, plan plan, r rates) report {
+func newReport(head lab.Head, plan plan, r rates) report {
 	result := report{Head: head, Plan: plan}
 	for _, c := range plan.cells {
 		row := cellRow{Name: c.name, Rates: r[c.name], Target: fmt.Sprintf("%.2f", toPrototype)}
-		p, f := ratio(row.Rates[ours], row.Rates[prototype]), ratio(row.Rates[ours], row.Rates[first])
+		p, f := lab.Ratio(row.Rates[ours], row.Rates[prototype]), lab.Ratio(row.Rates[ours], row.Rates[first])
 		row.ToPrototype, row.ToFirst = given(p), given(f)
 		checks := []check{{p, toPrototype}}
 		if c.first {
@@ -189,7 +112,7 @@ func (r *report) compare(rates rates, of, to string, atLeast float64) float64 {
 	}
 	row := ratioRow{Name: of + " / " + to, Ratios: map[string]float64{}, AtLeast: atLeast}
 	for _, s := range systems {
-		row.Ratios[s.name] = ratio(rates[of][s.name], rates[to][s.name])
+		row.Ratios[s.name] = lab.Ratio(rates[of][s.name], rates[to][s.name])
 	}
 	row.Verdict = verdict(check{row.Ratios[ours], atLeast})
 	r.Ratios = append(r.Ratios, row)
@@ -205,8 +128,7 @@ func given(ratio float64) *float64 {
 
 func (r report) print(w io.Writer) error {
 	var b bytes.Buffer
-	h := r.Head
-	fmt.Fprintf(&b, "%s, commit %s, took %s\n%s\nPostgreSQL %s: %s\n", h.Date, h.Commit, h.Took, h.Machine, h.PostgreSQL, h.Settings)
+	fmt.Fprint(&b, r.Head)
 	fmt.Fprintf(&b, "%d clients, medians of %d rounds, after %d jobs of history\n", clients, r.Plan.Rounds, r.Plan.History)
 	if r.Plan.Quick {
 		fmt.Fprintf(&b, "BENCH_QUICK: too little to mean anything\n")
@@ -216,7 +138,7 @@ func (r report) print(w io.Writer) error {
 	for _, row := range r.Cells {
 		fmt.Fprintf(table, "%-31s\t", row.Name)
 		for _, s := range systems {
-			fmt.Fprintf(table, "%s\t", whole(median(row.Rates[s.name])))
+			fmt.Fprintf(table, "%s\t", whole(lab.Median(row.Rates[s.name])))
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t\n", digits(row.ToPrototype), digits(row.ToFirst), row.Target, row.Verdict)
 	}

@@ -4,27 +4,9 @@ import (
 	"math"
 	"strings"
 	"testing"
-)
 
-func TestRatio(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		of, to []float64
-		want   float64
-	}{
-		{"median of ratios, not ratio of medians", []float64{10, 200, 30}, []float64{10, 100, 60}, 1},
-		{"even number of rounds", []float64{1, 2}, []float64{1, 1}, 1.5},
-		{"rounded as it is printed", []float64{0.996}, []float64{1}, 1},
-		{"nothing to compare", nil, []float64{1}, math.NaN()},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got := ratio(test.of, test.to)
-			if got != test.want && !(math.IsNaN(got) && math.IsNaN(test.want)) {
-				t.Errorf("got %v, want %v", got, test.want)
-			}
-		})
-	}
-}
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
+)
 
 func TestVerdict(t *testing.T) {
 	for _, test := range []struct {
@@ -59,7 +41,7 @@ func TestLastLinesOfReport(t *testing.T) {
 	r["fetch+finish 100, snapshot"][ours][0] = 70
 	r["10k locks, exchange 100"][ours][0] = 45
 	var out strings.Builder
-	if err := newReport(head{}, plan{Rounds: 1, cells: cells}, r).print(&out); err != nil {
+	if err := newReport(lab.Head{}, plan{Rounds: 1, cells: cells}, r).print(&out); err != nil {
 		t.Fatal(err)
 	}
 	want := `
