@@ -75,10 +75,11 @@ type clock struct {
 	queue clockwork
 	log   *slog.Logger
 	hints chan time.Time // at most one, the earliest
+	look  func()
 }
 
-func newClock(queue clockwork, log *slog.Logger) *clock {
-	return &clock{queue: queue, log: log, hints: make(chan time.Time, 1)}
+func newClock(queue clockwork, log *slog.Logger, look func()) *clock {
+	return &clock{queue: queue, log: log, hints: make(chan time.Time, 1), look: look}
 }
 
 // hint asks for a tick at that time, or before. One goroutine may call it, which then never waits.
@@ -99,9 +100,11 @@ const (
 	longestRest  = 5 * time.Millisecond
 )
 
-// ticks ticks whenever something is due. In between it rests about as long as the tick took, so that what becomes due in quick succession goes in one.
+// ticks ticks whenever something is due, and has the shifts look when something was. In between it rests about as long as the tick
+// took, so that what becomes due in quick succession goes in one.
 func (c *clock) ticks(ctx context.Context) {
 	var trouble complaint
+	due := true // for all it knows, as nobody may have ticked for long
 	for ctx.Err() == nil {
 		began := time.Now()
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
@@ -113,10 +116,14 @@ func (c *clock) ticks(ctx context.Context) {
 			return
 		case err != nil:
 			trouble.failed(c.log, "tick", err)
-			wait = backoff(trouble.failures)
+			wait, due = backoff(trouble.failures), true
 		default:
 			trouble.worked(c.log, "tick")
+			if due {
+				c.look()
+			}
 			wait = min(wait, longestWait)
+			due = wait < longestWait
 		}
 		rest := min(max(now.Sub(began), shortestRest), longestRest)
 		c.sleep(ctx, now.Add(max(wait, rest)), now.Add(rest))

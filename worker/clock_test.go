@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -130,5 +131,60 @@ func TestHintIsHeard(t *testing.T) {
 		}
 		cancel()
 		<-ended
+	})
+}
+
+// Where no notification tells that a tick has made something runnable the worker looks by itself, but only if something was due.
+func TestDeafWorkerLooksWhenSomethingWasDue(t *testing.T) {
+	for _, hears := range []bool{false, true} {
+		t.Run(fmt.Sprintf("hears: %v", hears), func(t *testing.T) {
+			db := newFake()
+			try(t, db, Config{PollInterval: time.Hour}, done, func(tr *trial) {
+				tr.ticked(t, 100*ms, 0)
+				tr.ear.hears.Store(hears)
+				before := len(db.timesOf(tr.start, "fetch"))
+				db.tellDue(300 * ms)
+				tr.ticked(t, 1200*ms, 0, time.Second)
+				if got := len(db.timesOf(tr.start, "fetch")); got != before {
+					t.Errorf("%d fetches although nothing was due", got-before)
+				}
+				db.add(job(1))
+				tr.ticked(t, 1301*ms, 0, time.Second, 1300*ms)
+				if got := db.endOf(1) == "finish"; got == hears {
+					t.Errorf("the job has run: %v", got)
+				}
+			})
+		})
+	}
+}
+
+func TestDeafWorkerLooksAgainForWhatAnotherTickHasInHand(t *testing.T) {
+	db := newFake()
+	try(t, db, Config{PollInterval: time.Hour}, done, func(tr *trial) {
+		tr.ticked(t, 100*ms, 0)
+		tr.ear.hears.Store(false)
+		db.tellDue(300 * ms)
+		tr.ticked(t, 1310*ms, 0, time.Second, 1300*ms)
+		db.add(job(1))
+		tr.ticked(t, 1400*ms, 0, time.Second, 1300*ms)
+		wantEnds(t, db, map[int64]string{1: "finish"})
+	})
+}
+
+// A worker may look before the first tick has made runnable what became due while nobody ticked.
+func TestDeafWorkerLooksAfterItsFirstTick(t *testing.T) {
+	db := newFake()
+	db.before = func(name string, _ []int64) error {
+		if name == "tick" {
+			<-time.After(100 * ms)
+			db.add(job(1))
+		}
+		return nil
+	}
+	try(t, db, Config{PollInterval: time.Hour}, done, func(tr *trial) {
+		tr.ear.hears.Store(false)
+		<-time.After(200 * ms)
+		synctest.Wait()
+		wantEnds(t, db, map[int64]string{1: "finish"})
 	})
 }

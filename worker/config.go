@@ -40,7 +40,8 @@ type Config struct {
 	// PollInterval is how long an idle worker sleeps when no notification comes. Zero means 5s.
 	PollInterval time.Duration `env:"POLL_INTERVAL"`
 
-	// DisableListen leaves it at polling: for poolers that do not carry notifications.
+	// DisableListen leaves it at polling: for poolers that do not carry notifications. A scheduled job starts at its time all the
+	// same, unless it was deferred less than a second before.
 	DisableListen bool `env:"-"`
 
 	// ListenConfig, made by pgx.ParseConfig, is for the connection to listen on: a direct one, where the pool goes

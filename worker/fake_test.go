@@ -215,6 +215,13 @@ func (f *fake) tick(context.Context) (wait time.Duration, err error) {
 	return wait, err
 }
 
+// tellDue is what ticks return from now on.
+func (f *fake) tellDue(wait time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tickWait = wait
+}
+
 // fails makes all further calls of these names fail; without names, all calls; with no error, none.
 func (f *fake) fails(err error, names ...string) {
 	f.mu.Lock()
@@ -334,7 +341,7 @@ type trial struct {
 	err   error
 }
 
-// try runs a shift beside the test; the bubble's end waits for all of it.
+// try runs a shift beside the test, which believes that notifications come; the bubble's end waits for all of it.
 func try(t *testing.T, db *fake, config Config, handler Handler, test func(*trial)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -342,8 +349,9 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		config.Logger = slog.New(slog.NewTextHandler(log, nil))
 		s := newShift(config.withDefaults(), db, map[string]Handler{"task": handler}, 1, 2, time.Now())
 		e := &ear{config: s.config, shifts: map[*shift]bool{s: true}}
-		c := newClock(db, s.log)
+		c := newClock(db, s.log, e.lookIfDeaf)
 		e.hint = c.hint
+		e.hears.Store(true)
 		tr := &trial{
 			shift: s, ear: e, db: db, log: log, start: time.Now(),
 			stop: make(chan struct{}), abort: make(chan struct{}), over: make(chan struct{}),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -73,6 +74,7 @@ type ear struct {
 	config  Config
 	connect func(context.Context) (listener, error)
 	hint    func(time.Time)
+	hears   atomic.Bool
 
 	one    sync.Mutex
 	shifts map[*shift]bool
@@ -95,6 +97,16 @@ func (e *ear) each(do func(*shift)) {
 	defer e.one.Unlock()
 	for s := range e.shifts {
 		do(s)
+	}
+}
+
+// lookIfDeaf has the shifts look for what a tick made runnable, as notifications do where they come. And soon again: what was due
+// may be in the hand of another tick, whose worker looks, but perhaps not for jobs of our queues.
+func (e *ear) lookIfDeaf() {
+	if !e.hears.Load() {
+		e.each(func(s *shift) {
+			s.post(func() { s.hungry, s.drained, s.pause = true, false, firstPause })
+		})
 	}
 }
 
@@ -127,6 +139,8 @@ func (e *ear) listenOnce(ctx context.Context, up func()) error {
 		return err
 	}
 	defer closeListener(ctx, conn)
+	e.hears.Store(true)
+	defer e.hears.Store(false)
 	up()
 	// something may have happened while nobody listened
 	e.each(func(s *shift) { s.notified("") })

@@ -61,6 +61,7 @@ func (l *line) Close(context.Context) error { l.closed = true; return nil }
 func TestListenerConnectsAgain(t *testing.T) {
 	db := newFake()
 	try(t, db, Config{PollInterval: time.Hour, Queues: []string{`a"b`}}, done, func(tr *trial) {
+		tr.ear.hears.Store(false)
 		ctx, cancel := context.WithCancel(context.Background()) // not the test's: it was made outside of the bubble
 		var lines []*line
 		ended := make(chan struct{})
@@ -88,7 +89,14 @@ func TestListenerConnectsAgain(t *testing.T) {
 		if lines[0].pings != 1 {
 			t.Errorf("%d pings on a quiet connection, want 1", lines[0].pings)
 		}
+		if !tr.ear.hears.Load() {
+			t.Error("it does not know that it hears")
+		}
 		close(lines[0].broken)
+		synctest.Wait()
+		if tr.ear.hears.Load() {
+			t.Error("it believes that it hears")
+		}
 		db.add(job(2)) // its notification is lost
 		<-time.After(time.Minute)
 		synctest.Wait()
