@@ -227,7 +227,7 @@ const (
 	// due lets the time of a job come
 	due = `with a as (update procrastinate_agenda a set at = now() where a.id = $1) update procrastinate_jobs j set scheduled_at = now() where j.id = $1`
 
-	noToken           = "join lane l using (queue_name, task_name, priority, kind)\n    where j.due"
+	noToken           = "join lane l using (queue_name, task_name, priority, kind)\n        where j.due"
 	noTokenWhereOneIs = noToken + " and (select 1 from procrastinate_tokens t where t.lane = l.lane and t.id = coalesce(j.lock_key, j.id) limit 1) is null"
 )
 

@@ -54,6 +54,8 @@ func TestRepairDoesNotDeadlockWithATick(t *testing.T) {
 			db.do(`select procrastinate_defer('t')`)
 			three.fetches(9, `1`)
 			db.do(`update procrastinate_leases l set at = now() - interval '1 h'`)
+			db.do(`select procrastinate_defer('t', schedule_in => '1 h')`)
+			db.do(due, 2)
 			db.do(tickLongAgo)
 			db.shut()
 			tick := one.stops(`select 'ticked' from procrastinate_tick()`)
