@@ -19,6 +19,9 @@ func (s *shift) accepted(batch []*held, outcomes []outcome) {
 		default:
 			s.drop(h)
 			s.report(h, what[h.job.ID])
+			if h.job.Lock != nil && h.ending.kind != succeeded {
+				s.hungry, s.drained = true, false // the next of its lock waits for somebody's fetch; a success comes with one
+			}
 		}
 	}
 }

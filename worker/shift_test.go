@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -81,6 +82,32 @@ func TestNotificationWakesAtOnce(t *testing.T) {
 			t.Errorf("it took %s", got-before)
 		}
 	})
+}
+
+func TestALockIsPassedOnAtOnce(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		err  error
+	}{
+		{"by a failure", errors.New("no")},
+		{"by a snooze", Snooze(time.Hour)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			db := newFake(lockedJob(1, "l"))
+			run := func(context.Context, *Job) (any, error) {
+				time.Sleep(time.Minute)
+				return nil, test.err
+			}
+			try(t, db, Config{PollInterval: time.Hour}, run, func(tr *trial) {
+				<-time.After(time.Minute)
+				synctest.Wait()
+				looks := db.timesOf(tr.start, "fetch")
+				if last := looks[len(looks)-1]; last != time.Minute {
+					t.Errorf("looked at %s, want the last look when the job ended", describe(looks))
+				}
+			})
+		})
+	}
 }
 
 func TestAbortNotificationBeatsAtOnce(t *testing.T) {
