@@ -115,7 +115,7 @@ func workThrough(t *testing.T, url, mode string) {
 func (s *site) listening(name string) {
 	s.t.Helper()
 	if !eventually(func() bool {
-		return s.query(`select count(*) from pg_stat_activity a where a.application_name = $1 and a.query like 'listen "procrastinate_any_queue_v1"' and a.state = 'idle'`, name) == "1"
+		return s.query(`select count(*) from pg_stat_activity a where a.application_name = $1 and a.query like 'listen "procrastinate_clock_v1"' and a.state = 'idle'`, name) == "1"
 	}) {
 		s.t.Fatal("the worker does not listen")
 	}
