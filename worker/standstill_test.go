@@ -89,6 +89,8 @@ func TestNobodyAliveIsBuriedAfterAnOutage(t *testing.T) {
 	if got := ""; !eventually(func() bool { got = s.query(ends); return got == "succeeded 1 0" }) {
 		t.Errorf("got %s, want succeeded 1 0", got)
 	}
+	ledger.mu.Lock()
+	defer ledger.mu.Unlock()
 	if len(ledger.overlaps) > 0 {
 		t.Errorf("locks held twice at once: %v", ledger.overlaps)
 	}
