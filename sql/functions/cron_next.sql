@@ -1,5 +1,5 @@
--- Cron expressions: what they say (parse_cron), the next wall-clock time that matches (next_wall_clock), and the instant of it
--- in a time zone (next_run).
+-- Cron expressions: what one says (parse_cron), the next time that matches on a clock that is never set (next_wall_clock), and on
+-- the clock of a time zone (next_run).
 
 create or replace function procrastinate_check_timezone(p_timezone text)
 returns void
@@ -268,16 +268,17 @@ $function$;
 comment on function procrastinate_clock_change(timestamptz, timestamptz, text) is
     'The instant in (p_from, p_until], whole seconds apart, at which the zone leaves the offset it has at p_from. p_until must have another.';
 
--- local(i) is what the clock of the zone shows at instant i. It is set forward or back by at most a day, at most once in a day.
+-- local(i) is what the clock of the zone shows at instant i. It is set at most once in a day, by at most a day.
 --
--- Where the hours are not all chosen, a matching time runs at the first instant i with local(i) >= it: where it comes twice the
--- first time, where it is left out when it would have been over. So what has not run by p_after are the times after the latest
--- that the clock has shown until then: local(p_after), or if it was set back within a day before, what it showed last before that.
--- Of those the first runs first.
+-- Where some hours are not chosen, a time that matches runs at the first instant i with local(i) >= it: if it comes twice, the
+-- first time; if it is left out, right after the gap. So what has run by p_after are the times up to the latest that the clock
+-- has shown, which is local(p_after), or, if it was set back less than a day before, what it showed last before that. The first
+-- time after those comes next.
 --
--- Where all hours are chosen, each instant whose local time matches is a run. The first that matches after local(v_from) comes first, but
--- for two things. A time that is left out is none: look again from the end of the gap. And if the clock is set back meanwhile
--- times up to local(v_from) come again: look again from there. It takes a setting back within a day, which then is within reach.
+-- Where all hours are chosen, each instant whose local time matches is a run. The next, for instants from v_from on, is that of
+-- the first time that matches from local(v_from) on, with two exceptions. That time may be left out: look again from the end of
+-- the gap. And the clock may be set back before, so that times up to local(v_from) come again: look again from there. More
+-- than a day after v_from it is not set back as far as that.
 create or replace function procrastinate_next_run(p_cron procrastinate_cron, p_after timestamptz, p_timezone text)
 returns timestamptz
 language plpgsql
@@ -307,29 +308,23 @@ begin
         v_run := v_next at time zone p_timezone;                -- of two the later, in a gap by the offset before it
         if v_run at time zone p_timezone <> v_next then
             v_run := procrastinate_clock_change(v_run - c_day, v_run, p_timezone);
-            if v_hourly then
-                v_from := v_run;
-                v_shown := (v_from at time zone p_timezone) - interval '1 second';
-                continue;
-            end if;
-            return v_run;
-        end if;
-
-        v_back := ((v_run - c_day) at time zone p_timezone) - (v_next - c_day);
-        if v_back > '0' and (v_run - v_back) at time zone p_timezone = v_next and (v_run - v_back >= v_from or not v_hourly) then
-            v_run := v_run - v_back;
-        end if;
-
-        if v_hourly and (v_from + c_day) at time zone p_timezone < (v_from at time zone p_timezone) + c_day then
-            v_change := procrastinate_clock_change(v_from, v_from + c_day, p_timezone);
-            if v_change < v_run then
-                v_from := v_change;
-                v_shown := (v_from at time zone p_timezone) - interval '1 second';
-                continue;
+        else
+            v_back := ((v_run - c_day) at time zone p_timezone) - (v_next - c_day);
+            if v_back > '0' and (v_run - v_back) at time zone p_timezone = v_next and (v_run - v_back >= v_from or not v_hourly) then
+                v_run := v_run - v_back;
             end if;
         end if;
-        return v_run;
+        exit when not v_hourly;
+
+        v_change := v_run;
+        if (v_from + c_day) at time zone p_timezone < (v_from at time zone p_timezone) + c_day then
+            v_change := least(procrastinate_clock_change(v_from, v_from + c_day, p_timezone), v_run);
+        end if;
+        exit when v_change = v_run and v_run at time zone p_timezone = v_next;
+        v_from := v_change;
+        v_shown := (v_from at time zone p_timezone) - interval '1 second';
     end loop;
+    return v_run;
 end;
 $function$;
 
@@ -394,14 +389,16 @@ end;
 $function$;
 
 comment on function procrastinate_cron_next(text, timestamptz, text) is
-'When a cron expression runs next, for schedules and to try one out.
-Where the clock is set for daylight saving: an expression with all 24 hours runs at each instant whose local time matches. Any
-other runs once for each local time that matches: the first time where it comes twice, right after the gap where it is left out.
-cron: minute, hour, day of month, month, day of week and, if there are six fields, second, else 0. A field is *, a number, a range
-(1-5), with a step (*/10, 1-5/2, 20/5: from 20 on), or a list of all that. Months may be jan to dec, days of the week sun to sat, or 0 to 7,
-both ends Sunday. Of day of month and day of week, when neither begins with *, one is enough. Or @yearly, @annually,
-@monthly, @weekly, @daily, @midnight, @hourly.
-after: from when on; built in: now.
-timezone: whose local time, as Europe/Berlin; built in: UTC.
+'When a cron expression runs next, by the clock of a time zone.
+When that clock is set, an expression that has all 24 hours runs whenever the clock shows a time that matches: both times that an
+hour comes twice, not at all when one is left out. Any other runs once for each time that matches: the first time that it
+comes, or right after the gap; times left out by one gap are one run.
+cron: minute, hour, day of month, month, day of week, and if there is a sixth field second, else 0. Each is *, a number, a range as
+in 9-17, one of these with a step as in */5, or 30/5 for 30 and on, or a list of such with commas. Months also jan to dec, days
+of the week sun to sat; Sunday is 0 and 7. A day matches by day of month or by day of week, but by both if one of the two
+begins with *. Also @yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly.
+after: from when on, excluded; built in: now.
+timezone: whose clock, as Europe/Berlin or UTC; no abbreviation.
 Returns the first run after that time.
-Raises PJ001 (an argument is NULL, or after is infinite), PJ006 (the expression or the timezone is invalid).';
+Raises PJ001 (an argument is NULL, or after is infinite), PJ006 (the expression or the time zone is not valid, or the date never
+comes).';

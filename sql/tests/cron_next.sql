@@ -1,6 +1,6 @@
 -- Cron expressions. sql/cron_test.go compares thousands of them with another implementation, and with a walk.
 begin;
-select plan(169);
+select plan(170);
 set local timezone = 'UTC';
 set local datestyle = 'iso, mdy';
 
@@ -273,6 +273,10 @@ select is_empty(
        select * from got g
        where g.last is distinct from (select max(r.at) from run r where r.cron = g.cron and r.at <= g.until and r.at > '2026-10-23 12:00:00.25+00') $$,
     'the last run is the last of those that come one after the other');
+select is_empty(
+    $$ select u from generate_series(timestamptz '2026-11-22 21:01+00', '2026-11-22 21:09+00', '1 s') u
+       where procrastinate_last_run(procrastinate_parse_cron('* * * * *'), '2026-11-22 21:00+00', u, 'UTC') <> date_trunc('minute', u) $$,
+    'the last run of each minute is its beginning, whenever one asks');
 select is(
     procrastinate_last_run(procrastinate_parse_cron(c.cron), '2026-11-22 21:00+00', c.until, 'UTC'), c.want, c.sentence)
 from (values
