@@ -30,6 +30,10 @@ as $function$
             select w.id from procrastinate_workers w
             union all
             select r.worker_id from procrastinate_removed_workers r)
+    ), noted as materialized (
+        select unnest(r.job_ids) as job_id from procrastinate_retention r
+        union all
+        select l.job_id from lease l
     ), job as materialized (
         select
             j.id, j.queue_name, j.task_name, j.priority, j.lock, j.lock_key, j.queueing_lock, j.status, j.scheduled_at, j.worker_id,
@@ -125,6 +129,12 @@ as $function$
     select 'an enabled schedule is in the agenda', null, format('schedule %s, next run %s', s.schedule_name, s.next_at)
     from procrastinate_schedules s
     where s.enabled and not exists (select from agenda a where a.id = -s.id)
+
+    union all
+    select 'a job that ended is noted for retention', j.id, format('status %s', j.status)
+    from procrastinate_jobs j
+    where j.finished_at is not null
+      and not exists (select from noted n where n.job_id = j.id)
 
     union all
     select 'hints were made in this cluster', null, 'this is a copy from another cluster; call procrastinate_repair()'

@@ -42,6 +42,7 @@ declare
     v_unique boolean;
     v_front  bigint[] := '{}'::bigint[];
     v_back   bigint[] := '{}'::bigint[];
+    v_noted  bigint[] := '{}'::bigint[];
 begin
     if p_ends is null then
         return;
@@ -99,12 +100,17 @@ begin
             v_front := v_front || v_job.id;
         elsif v_end.status = 'todo' then
             v_back := v_back || v_job.id;
+        elsif v_job.status = 'todo' then        -- all others are in a lease
+            v_noted := v_noted || v_job.id;
         end if;
         job_id := v_job.id;
         status := v_end.status;
         return next;
     end loop;
 
+    if v_noted <> '{}' then
+        perform procrastinate_note_jobs(v_noted);
+    end if;
     if v_front <> '{}' then
         perform procrastinate_hint_jobs(v_front, p_returned => true);
     end if;

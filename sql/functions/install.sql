@@ -29,6 +29,7 @@ $block$;
 {{ template "choose_locked.sql" . }}
 {{ template "fetch_jobs.sql" . }}
 {{ template "leave_locks.sql" . }}
+{{ template "note_jobs.sql" . }}
 {{ template "finish_jobs.sql" . }}
 
 -- every other end, and the way back
@@ -56,6 +57,7 @@ $block$;
 {{ template "promote_agenda.sql" . }}
 {{ template "rescue_jobs.sql" . }}
 {{ template "tidy.sql" . }}
+{{ template "retain_jobs.sql" . }}
 {{ template "tick.sql" . }}
 
 -- what people ask

@@ -8,32 +8,35 @@ language plpgsql
 volatile
 security definer
 set search_path from current
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $function$
 begin
-    delete from procrastinate_queueing_locks q
-    using old_rows j
-    where q.queueing_lock = any (array(select o.queueing_lock from old_rows o where o.status = 'todo' and o.queueing_lock is not null))
-      and q.queueing_lock = j.queueing_lock and q.job_id = j.id;
+    if exists (select from old_rows o where o.status in ('todo', 'doing')) then      -- what ended has no locks
+        delete from procrastinate_queueing_locks q
+        using old_rows j
+        where q.queueing_lock = any (array(select o.queueing_lock from old_rows o where o.status = 'todo' and o.queueing_lock is not null))
+          and q.queueing_lock = j.queueing_lock and q.job_id = j.id;
 
-    delete from procrastinate_lock_queue q
-    where q.ctid = any (array(
-        select h.place
+        delete from procrastinate_lock_queue q
+        where q.ctid = any (array(
+            select h.place
+            from old_rows j
+            cross join unnest('{t,f}'::boolean[]) s(held)       -- not held = any, which may be planned to read the whole lock
+            cross join lateral (
+                select x.ctid as place
+                from procrastinate_lock_queue x
+                where x.key = j.lock_key and x.held = s.held and x.priority = j.priority and x.job_id = j.id
+                offset 0
+            ) h
+            where j.lock_key is not null and j.status in ('todo', 'doing')));
+
+        insert into procrastinate_tokens (lane, id)
+        select distinct 0, j.lock_key
         from old_rows j
-        cross join unnest('{t,f}'::boolean[]) s(held)       -- not held = any, which may be planned to read the whole lock
-        cross join lateral (
-            select x.ctid as place
-            from procrastinate_lock_queue x
-            where x.key = j.lock_key and x.held = s.held and x.priority = j.priority and x.job_id = j.id
-            offset 0
-        ) h
-        where j.lock_key is not null and j.status in ('todo', 'doing')));
-
-    insert into procrastinate_tokens (lane, id)
-    select distinct 0, j.lock_key
-    from old_rows j
-    where j.lock_key is not null and j.status in ('todo', 'doing');
+        where j.lock_key is not null and j.status in ('todo', 'doing');
+    end if;
 
     delete from procrastinate_attempts a
     where a.job_id = any (array(select j.id from old_rows j));

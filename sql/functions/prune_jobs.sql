@@ -22,7 +22,8 @@ end;
 $function$;
 
 comment on function procrastinate_prune_jobs(interval, text[], text, integer) is
-'Retention by hand: delete the jobs that ended long ago, and their attempts. What an open transaction has is left for the next call.
+'Delete the jobs that ended long ago, and their attempts, sooner than procrastinate_tick does by keep_succeeded and keep_failed of
+their tasks. What an open transaction has is left for the next call.
 older_than: how long ago, from 0 to 100 years.
 statuses: some of succeeded, failed, cancelled and aborted; NULL: all of them.
 queue: of this queue only; NULL: of any.

@@ -8,6 +8,9 @@ volatile
 security definer
 set search_path from current
 as $function$
+declare
+    v_ids  bigint[];
+    v_last bigint := -9223372036854775808;
 begin
     lock table procrastinate_jobs in exclusive mode;
 
@@ -18,6 +21,7 @@ begin
     delete from procrastinate_queueing_locks;
     delete from procrastinate_leases;
     delete from procrastinate_removed_workers;
+    delete from procrastinate_retention;
     delete from procrastinate_ticks;
     update procrastinate_lanes l set state = 'open', settled_xid = null where l.state <> 'open';
 
@@ -69,6 +73,15 @@ begin
     select s.next_at, -s.id
     from procrastinate_schedules s
     where s.enabled;
+
+    -- in portions, for of these there may be more than an array holds
+    loop
+        v_ids := array(
+            select j.id from procrastinate_jobs j where j.id > v_last and j.finished_at is not null order by j.id limit 100000);
+        exit when v_ids = '{}';
+        perform procrastinate_note_jobs(v_ids);
+        v_last := v_ids[cardinality(v_ids)];
+    end loop;
 end;
 $function$;
 

@@ -49,8 +49,8 @@ comment on function procrastinate_remove_silent_workers(timestamptz) is
 
 -- The jobs of removed workers go back to todo, each counting a rescue: it may be the job that kills its workers. A new
 -- statement after the removal, so it sees every lease that they ever got. One tick at a time works on a removed worker
--- (skip locked); a job whose body somebody has open stays for the next tick, and so does its lease. So do jobs beyond a
--- thousand, which take about a tenth of a second: what the tick promoted can run only when it commits.
+-- (skip locked); a job whose body somebody has open stays for the next tick, in a new lease. So do jobs beyond a thousand, which take
+-- about a tenth of a second: what the tick promoted can run only when it commits.
 create or replace function procrastinate_rescue_jobs()
 returns boolean
 language plpgsql
@@ -92,20 +92,10 @@ begin
     join policy p using (task_name);
     perform procrastinate_end_jobs(v_ends);
 
-    delete from procrastinate_leases l
-    where l.ctid = any (array(
+    perform procrastinate_note_jobs(p_leases => array(
         select x.ctid
         from procrastinate_leases x
         where x.worker_id = any (v_workers)
-          and (
-              select 1
-              from unnest(x.job_ids) i
-              cross join lateral (
-                  select 1 from procrastinate_jobs j
-                  where j.id = i and j.status = 'doing' and (j.worker_id = x.worker_id or j.worker_id is null)
-                  offset 0
-              ) j
-              limit 1) is null
         for update skip locked));
     delete from procrastinate_removed_workers r
     where r.worker_id = any (v_workers)

@@ -21,7 +21,8 @@ declare
     v_tick procrastinate_ticks;
     v_lane procrastinate_heads;
     v_due  timestamptz;
-    v_more boolean;
+    v_more  boolean;
+    v_again interval;
 begin
     if current_setting('transaction_isolation') <> 'read committed' then
         raise exception 'ticking needs READ COMMITTED, this transaction is %', upper(current_setting('transaction_isolation'))
@@ -41,12 +42,18 @@ begin
         perform procrastinate_choose_locked('{}', '{}', v_lane, 1000, 1000, 1, true);
     end loop;
 
+    select r.p_at, r.p_until, r.p_again into v_tick.pruned_at, v_tick.pruned_until, v_again
+    from procrastinate_retain_jobs(v_tick.pruned_at, v_tick.pruned_until) r;
+
     v_tick.at := clock_timestamp();
-    if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at or v_tick.tidied_at <> v_last.tidied_at then
-        insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease, pruned_at, pruned_until)
+    if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at or v_tick.tidied_at <> v_last.tidied_at
+        or v_tick.pruned_at <> v_last.pruned_at
+    then
+        insert into procrastinate_ticks (
+            at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease, pruned_at, pruned_until, swept_at)
         values (
             v_tick.at, v_tick.agenda_at, v_tick.agenda_xid, v_tick.agenda_late, v_tick.tidied_at, v_tick.tidied_floor, v_tick.tidied_lease,
-            v_tick.pruned_at, v_tick.pruned_until);
+            v_tick.pruned_at, v_tick.pruned_until, v_tick.swept_at);
         delete from procrastinate_ticks t
         where t.n in (select x.n from procrastinate_ticks x where x.n <= v_last.n and x.n > v_last.n - 100 for update skip locked);
     end if;
@@ -56,17 +63,17 @@ begin
         v_tick.agenda_at := clock_timestamp();
     end if;
     select a.at into v_due from procrastinate_agenda a where a.at >= v_tick.agenda_at order by a.at limit 1;
-    return case
-        when v_more then '0'
-        when v_due is null then interval '1 second'
-        else least(greatest(v_due - clock_timestamp(), '0'), '1 second')
-    end;
+    return least(        -- of those that are not NULL
+        case when v_more then interval '0' end,
+        case when v_due is not null then greatest(v_due - clock_timestamp(), '0') end,
+        v_again,
+        '1 second');
 end;
 $function$;
 
 comment on function procrastinate_tick() is
 'The clockwork: lets jobs run that became due, defers those of schedules, removes silent workers and takes back their jobs, passes
-locks on, tidies.
+locks on, deletes jobs that were kept long enough, tidies.
 Anyone may call it, at any rate, several at once; workers do once a second. What it took is kept from the others until its
 transaction ends.
 Returns the span until something is due, from 0 to 1 second.

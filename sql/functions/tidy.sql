@@ -61,6 +61,7 @@ set enable_mergejoin = off
 as $function$
 declare
     c_every constant interval := interval '10 s';
+    c_sweep constant interval := interval '1 min';
     v_top   bigint;
     v_until timestamptz := clock_timestamp() - c_every;
 begin
@@ -103,39 +104,26 @@ begin
         where l.state <> 'parked' and newest.n > p_tick.tidied_floor));
 
     -- Leases: those whose jobs all ended go; one with jobs still running is written anew with only those. A fetch that takes
-    -- longer than c_every to commit leaves its lease behind, until its worker goes.
-    -- Those of workers that went without our trigger's knowing are for rescue. A job that was taken off its worker, by a client
-    -- that set worker_id to NULL, is put down to worker 0, which does not exist.
+    -- longer than c_every to commit leaves its lease behind, and a long transaction its notes of what it cancelled: they are
+    -- looked for from the beginning once a minute, which may be to walk over all that a long transaction keeps.
+    -- Those of workers that went without our trigger's knowing are for rescue.
+    if not p_tick.swept_at between clock_timestamp() - c_sweep and clock_timestamp() then
+        p_tick.swept_at := clock_timestamp();
+        p_tick.tidied_lease := '-infinity';
+        p_tick.pruned_until := '-infinity';
+    end if;
     insert into procrastinate_removed_workers (worker_id)
     select distinct l.worker_id
     from procrastinate_leases l
     where l.at >= p_tick.tidied_lease and l.at < v_until
       and not exists (select from procrastinate_workers w where w.id = l.worker_id)
     on conflict do nothing;
-    with old as (
-        delete from procrastinate_leases l
-        where l.ctid = any (array(
-            select x.ctid
-            from procrastinate_leases x
-            where x.at >= p_tick.tidied_lease and x.at < v_until
-              and exists (select from procrastinate_workers w where w.id = x.worker_id)
-            for update skip locked))
-        returning l.worker_id, l.job_ids
-    )
-    insert into procrastinate_leases (worker_id, job_ids)
-    select case when j.worker_id is null then 0 else o.worker_id end, array_agg(j.id)
-    from old o
-    cross join unnest(o.job_ids) i
-    cross join lateral (
-        select x.id, x.worker_id
-        from procrastinate_jobs x
-        where x.id = i and x.status = 'doing' and coalesce(x.worker_id, o.worker_id) = o.worker_id
-        offset 0
-    ) j
-    group by 1;
-    insert into procrastinate_removed_workers (worker_id)
-    select distinct l.worker_id from procrastinate_leases l where l.worker_id = 0
-    on conflict do nothing;
+    perform procrastinate_note_jobs(p_leases => array(
+        select x.ctid
+        from procrastinate_leases x
+        where x.at >= p_tick.tidied_lease and x.at < v_until
+          and exists (select from procrastinate_workers w where w.id = x.worker_id)
+        for update skip locked));
 
     p_tick.tidied_at := clock_timestamp();
     p_tick.tidied_floor := greatest(v_top, p_tick.tidied_floor);

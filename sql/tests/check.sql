@@ -1,7 +1,7 @@
 -- Each fault is found when it is made by hand, and mended by repair, but for what is wrong with a job's own columns. A savepoint
 -- brings the sound state back.
 begin;
-select plan(64);
+select plan(67);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -239,6 +239,8 @@ select set_eq(
 rollback to sound;
 
 -- leases
+select procrastinate_note_jobs(array[pg_temp.job('ended'), pg_temp.job('ended too')]);
+select is_empty('select * from fault', 'a job that ended may be noted for retention and in a lease');
 delete from procrastinate_leases;
 select set_eq(
     'select * from fault',
@@ -259,6 +261,15 @@ select is_empty('select * from fault', 'repair sees to it');
 rollback to sound;
 update procrastinate_jobs j set worker_id = null where j.id = pg_temp.job('runs');
 select is_empty('select * from fault', 'a running job whose worker was taken off it is in some lease');
+rollback to sound;
+
+-- retention
+update procrastinate_leases l set job_ids = array_remove(l.job_ids, pg_temp.job('ended'));
+select results_eq(
+    'select * from fault', $$ values ('a job that ended is noted for retention', 'ended', 'status succeeded') $$,
+    'a job that ended is found when it is in no lease and not noted for retention');
+select procrastinate_repair();
+select is_empty('select * from fault', 'and mended');
 rollback to sound;
 
 -- a copy

@@ -1,6 +1,6 @@
 -- Every way of a job out of its status but plain success. The functions that call this check who may; here: what it does.
 begin;
-select plan(33);
+select plan(34);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -234,7 +234,18 @@ select pg_temp.end_job('a2', 'retried', 'todo');
 select results_eq(
     'select l.kind, t.id from procrastinate_tokens t join procrastinate_lanes l using (lane)', $$ values ('locked', hashtextextended('a', 0)) $$,
     'a job that had ended has no lock to hand over');
-select is_empty('select * from procrastinate_check()', 'all is well in the end');
+
+-- retention
+select pg_temp.reset();
+delete from procrastinate_retention;
+select procrastinate_defer('send', format('{"name": "%s"}', n)::jsonb) from unnest('{a,b,c,d,e}'::text[]) n;
+select count(*) from procrastinate_fetch_jobs(:worker, 2);
+select count(*) from procrastinate_end_jobs(array(
+    select row(pg_temp.job(n), 'cancelled', 'cancelled', null, null)::procrastinate_end from unnest('{a,c,d}'::text[]) n));
+select results_eq(
+    'select array(select unnest(job_ids) order by 1), delete_at > now() + $d$29 days$d$ from procrastinate_retention', $$ values (array[pg_temp.job('c'), pg_temp.job('d')], true) $$,
+    'jobs that end before they ran are noted for retention, in one note; for the others their lease is enough');
+select is_empty('select * from procrastinate_check()', 'all is well with them');
 
 select * from finish();
 rollback;

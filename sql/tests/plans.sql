@@ -8,7 +8,7 @@ select setseed(0) \g /dev/null
 -- The tables get new files, which go with this transaction: a million dead rows would do the tests to come no good.
 truncate
     procrastinate_jobs, procrastinate_attempts, procrastinate_workers, procrastinate_tokens, procrastinate_floors, procrastinate_agenda,
-    procrastinate_ticks, procrastinate_lock_queue, procrastinate_queueing_locks, procrastinate_leases;
+    procrastinate_ticks, procrastinate_lock_queue, procrastinate_queueing_locks, procrastinate_leases, procrastinate_retention;
 select procrastinate_repair() \g /dev/null
 
 -- As if each call were a transaction of its own, a second after the last: what it wrote is somebody else's for the next. Ticks tidy
@@ -100,6 +100,9 @@ begin
     ), lease as (
         insert into procrastinate_leases (worker_id, job_ids)
         select j.worker_id, array_agg(j.id) from job j where j.status = 'doing' group by j.worker_id, j.id / 100
+    ), note as (
+        insert into procrastinate_retention (delete_at, job_ids)
+        select now() + interval '1 day', array_agg(j.id) from job j where j.status in ('succeeded', 'failed') group by j.id / 1000
     )
     insert into procrastinate_tokens (lane, id)
     select v_lane, coalesce(j.lock_key, j.id)
@@ -139,6 +142,15 @@ $function$;
 create function pg_temp.make_untidy() returns void language sql as $$
     update procrastinate_leases l set at = l.at - interval '10 s';
     update procrastinate_ticks t set tidied_at = now() - interval '1 min', tidied_lease = '-infinity';
+$$;
+create function pg_temp.outlive(p_count integer) returns void language sql as $$
+    with job as (
+        update procrastinate_jobs j set finished_at = now() - interval '1 year'
+        where j.id = any (array(select pg_temp.next('ended') from generate_series(1, p_count)))
+        returning j.id
+    )
+    insert into procrastinate_retention (delete_at, job_ids) select now(), array_agg(j.id) from job j;
+    update procrastinate_ticks t set pruned_at = '-infinity';
 $$;
 create function pg_temp.skip() returns bigint language sql as
     $$ select procrastinate_defer('later', queueing_lock => 'mine', schedule_in => '1 h', on_conflict => 'skip') $$;
@@ -222,6 +234,7 @@ insert into call (what, jobs, hundreds, before, call) values
     ('explain a job behind one that runs', 1, 0, null, $$ procrastinate_explain_job(pg_temp.next('blocked')) $$),
     ('retry a job', 1, 0, null, $$ procrastinate_retry_job(pg_temp.next('broken')) $$),
     ('delete a job that ended', 1, 0, null, $$ pg_temp.delete_job(pg_temp.next('ended')) $$),
+    ('delete 100 jobs that were kept long enough', 0, 1, $$ pg_temp.outlive(100) $$, $$ procrastinate_tick() $$),
     ('hasten a job', 1, 0, null, $$ procrastinate_change_job(pg_temp.next('later'), schedule_at => 'yesterday') $$),
     ('cancel a job for later', 1, 0, null, $$ procrastinate_cancel_job(pg_temp.next('later')) $$),
 
@@ -272,7 +285,7 @@ select pg_temp.load(kind, 10) from unnest('{later,ended,broken,blocked,hot}'::te
 select pg_temp.load(kind, 25) from unnest('{plain,locked}'::text[]) kind \g /dev/null
 analyze
     procrastinate_jobs, procrastinate_attempts, procrastinate_tokens, procrastinate_agenda, procrastinate_lock_queue,
-    procrastinate_queueing_locks, procrastinate_leases;
+    procrastinate_queueing_locks, procrastinate_leases, procrastinate_retention;
 set local plan_cache_mode = force_generic_plan;
 select pg_temp.pass(1) \g /dev/null
 select is_empty('select * from procrastinate_check()', 'all is well with what was loaded, and with what was done to it');
@@ -299,7 +312,7 @@ select is_empty('table too_many', 'with such statistics, and a plan for each cal
 
 analyze
     procrastinate_jobs, procrastinate_attempts, procrastinate_tokens, procrastinate_agenda, procrastinate_lock_queue,
-    procrastinate_queueing_locks, procrastinate_leases;
+    procrastinate_queueing_locks, procrastinate_leases, procrastinate_retention;
 discard plans;
 select pg_temp.pass(1) \g /dev/null
 select is_empty('table too_many', 'with fresh statistics, and a plan for each call, no call for a job reads many pages');

@@ -1,6 +1,6 @@
 -- Every hint is rebuilt from the jobs.
 begin;
-select plan(33);
+select plan(34);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -43,6 +43,7 @@ insert into procrastinate_agenda (at, id) values (now(), 7);
 insert into procrastinate_lock_queue (key, held, priority, job_id) values (hashtextextended('m', 0), true, 0, 7);
 insert into procrastinate_queueing_locks (queueing_lock, job_id) values ('q', 7), ('x', 7);
 insert into procrastinate_leases (worker_id, job_ids) values (:worker, '{7}');
+insert into procrastinate_retention (delete_at, job_ids) values (now(), '{7}');
 insert into procrastinate_removed_workers (worker_id) values (:worker);
 insert into procrastinate_floors (lane, xid, id, late) select l.lane, pg_current_xact_id(), 9223372036854775807, '{}' from procrastinate_lanes l;
 update procrastinate_lanes l set state = 'parked', settled_xid = '3' where l.lane <> 0;
@@ -86,10 +87,14 @@ select set_eq(
     format($$ values (%s::bigint, pg_temp.job('runs')), (%1$s, pg_temp.job('runs locked')), (%s, pg_temp.job('lost')), (0, pg_temp.job('nobody''s')) $$, :worker, :gone),
     'the leases name who holds what');
 select set_eq('select worker_id from procrastinate_removed_workers', format('values (%s::bigint), (0)', :gone), 'the jobs of workers that are no more, and of nobody, are to be taken back');
+select results_eq(
+    'select job_ids, delete_at - now() between $d$7 days$d$ and $d$7 days 1 min$d$ from procrastinate_retention', $$ values (array[pg_temp.job('ended')], true) $$,
+    'what ended is noted for retention');
 select is_empty('select * from procrastinate_floors', 'no floor is left');
 select results_eq('select distinct state, settled_xid is null from procrastinate_lanes', $$ values ('open', true) $$, 'all lanes are open');
 select results_eq(
-    'select agenda_at, agenda_xid::text, agenda_late, tidied_floor, tidied_lease from procrastinate_ticks', $$ values ('-infinity'::timestamptz, '0', '{}'::xid8[], 0::bigint, '-infinity'::timestamptz) $$,
+    'select agenda_at, agenda_xid::text, agenda_late, tidied_floor, tidied_lease, pruned_until from procrastinate_ticks',
+    $$ values ('-infinity'::timestamptz, '0', '{}'::xid8[], 0::bigint, '-infinity'::timestamptz, '-infinity'::timestamptz) $$,
     'the clockwork begins anew');
 select results_eq(
     'select i.system_identifier from procrastinate_install i', 'select c.system_identifier from pg_control_system() c',

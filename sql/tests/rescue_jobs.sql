@@ -1,6 +1,6 @@
 -- Silent workers are removed, and their jobs taken back.
 begin;
-select plan(31);
+select plan(32);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -94,6 +94,10 @@ select results_eq(
     'each rescue is noted');
 select is_empty('select * from procrastinate_removed_workers', 'the removed worker is done with');
 select results_eq('select distinct worker_id from procrastinate_leases', format('values (%s::bigint)', :lives), 'its leases are gone, those of others are left');
+select set_eq(
+    'select j.args ->> $d$name$d$ from procrastinate_retention r, unnest(r.job_ids) i join procrastinate_jobs j on j.id = i',
+    $$ values ('c third'), ('d dangerous'), ('f aborting'), ('g ended'), ('h frail') $$,
+    'what ended in them, by the rescue or before, is noted for retention');
 select is_empty('select * from procrastinate_check()', 'all is well after the rescue');
 select set_eq(
     format($$ select args ->> 'name', attempt from procrastinate_fetch_jobs(%s, 4) $$, :lives), $$ values ('a plain', 2), ('b locked', 1), ('e third', 1), ('k waits', 1) $$,

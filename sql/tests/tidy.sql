@@ -1,6 +1,6 @@
 -- What is superseded goes, and idle lanes are parked. A lane is parked over several transactions; here each step by itself.
 begin;
-select plan(39);
+select plan(42);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -10,9 +10,9 @@ create temp view lane as
     select l.task_name as task, l.state, l.settled_xid is not null as settled from procrastinate_lanes l where l.kind = 'plain';
 
 -- one look of the clockwork at what is to be tidied, as if the last one had been so long ago
-create function pg_temp.tidy(ago interval default '1 min', floor bigint default 0, lease timestamptz default '-infinity')
+create function pg_temp.tidy(ago interval default '1 min', floor bigint default 0, lease timestamptz default '-infinity', pruned timestamptz default '-infinity', swept timestamptz default now())
 returns setof procrastinate_ticks language sql as
-    $$ select t.* from procrastinate_tidy(row(1, now(), now(), '0', '{}', clock_timestamp() - ago, floor, lease, now(), now())::procrastinate_ticks) t $$;
+    $$ select t.* from procrastinate_tidy(row(1, now(), now(), '0', '{}', clock_timestamp() - ago, floor, lease, '-infinity', pruned, swept)::procrastinate_ticks) t $$;
 
 select procrastinate_register_worker('w') as worker \gset
 delete from procrastinate_lanes l where l.lane <> 0;
@@ -141,13 +141,25 @@ select set_eq(
     'select worker_id, job_ids, at between now() and clock_timestamp() from procrastinate_leases',
     format($$ values (%1$s::bigint, array[pg_temp.job('b')], true), (%2$s, array[pg_temp.job('d')], true), (%1$s, array[pg_temp.job('e')], true) $$, :worker, :other),
     'old leases are written anew with only the jobs that run; a young one is left');
+select set_eq(
+    'select i, delete_at > now() from procrastinate_retention r, unnest(r.job_ids) i', $$ values (pg_temp.job('a'), true), (pg_temp.job('c'), true) $$,
+    'and what has ended is noted for retention');
 select is_empty('select * from procrastinate_check()', 'all is well with the new leases');
 select procrastinate_return_jobs(:other, array[pg_temp.job('d')]);
 select count(*) from procrastinate_fetch_jobs(:worker, 1);
 update procrastinate_leases l set at = now() - interval '1 min';
 select count(*) from pg_temp.tidy(lease => now() - interval '30 s');
 select is((select count(*) from procrastinate_leases), 4::bigint, 'leases before its position were dealt with and are not looked at');
-select count(*) from pg_temp.tidy(lease => now() - interval '1 min');
+select results_eq(
+    $$ select count(*), max(pruned_until) = now(), max(swept_at) < clock_timestamp() - interval '9 s'
+       from pg_temp.tidy(lease => now() - interval '30 s', pruned => now(), swept => clock_timestamp() - interval '10 s') $$,
+    $$ values (1::bigint, true, true) $$,
+    'nor less than a minute after the last look from the beginning');
+select results_eq(
+    $$ select pruned_until, swept_at between now() and clock_timestamp(), tidied_lease > now() - interval '1 min'
+       from pg_temp.tidy(lease => now() - interval '30 s', pruned => now(), swept => clock_timestamp() - interval '61 s') $$,
+    $$ values (timestamptz '-infinity', true, true) $$,
+    'once a minute it looks from the beginning, and so does retention');
 select set_eq(
     'select worker_id, job_ids from procrastinate_leases',
     format($$ values (%1$s::bigint, array[pg_temp.job('b'), pg_temp.job('d')]) $$, :worker),

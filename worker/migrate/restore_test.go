@@ -176,13 +176,14 @@ func liveDump(db database, servers servers, format string) (dump []byte, jobs []
 	return dump, jobs, rows
 }
 
-// truth is all that cannot be made anew from something else.
+// truth is all that cannot be made anew from something else, and what retention goes by.
 func truth(db database) []string {
 	db.t.Helper()
 	return list[string](db, `
 		select 'job ' || t::text from procrastinate_jobs t
 		union all select 'attempt ' || t::text from procrastinate_attempts t
 		union all select 'task ' || t::text from procrastinate_tasks t
+		union all select 'note ' || t::text from procrastinate_retention t
 		union all select 'queue ' || t::text from procrastinate_queues t
 		union all select 'schedule ' || t::text from procrastinate_schedules t
 		union all select 'worker ' || t::text from procrastinate_workers t`)
@@ -259,6 +260,7 @@ func workOff(db database, jobs []int64) {
 	work(worker)
 	waiting("")
 	healthy(db)
+	defer deletes(db)
 
 	aborted := list[int64](db, `select j.id from procrastinate_jobs j where j.task_name = 'to abort' and j.status = 'aborted'`)
 	if len(aborted) != 1 {
@@ -287,4 +289,24 @@ func healthy(db database) {
 	for _, fault := range list[string](db, `select c::text from procrastinate_check() c`) {
 		db.t.Errorf("check: %s", fault)
 	}
+}
+
+// deletes turns the clockwork until all that ended is gone.
+func deletes(db database) {
+	db.t.Helper()
+	db.do(`update procrastinate_jobs j set finished_at = now() - interval '1 year'`)
+	db.do(`update procrastinate_leases l set at = now() - interval '1 min'`)
+	var left []int64
+	for range 100 { // the first only notes what the workers had
+		db.do(`update procrastinate_retention r set delete_at = now()`)
+		db.do(`update procrastinate_ticks t set tidied_at = '-infinity', swept_at = '-infinity', pruned_at = '-infinity'`)
+		db.do(`select procrastinate_tick()`)
+		if left = list[int64](db, `select j.id from procrastinate_jobs j`); len(left) == 0 {
+			break
+		}
+	}
+	if len(left) > 0 {
+		db.t.Errorf("not deleted: %v", left)
+	}
+	healthy(db)
 }
