@@ -23,7 +23,8 @@ comment on function procrastinate_retake_queueing_lock(text, bigint) is
 -- Every way of a job out of the status it has, but plain success: failed, aborted, cancelled, snoozed, returned, rescued,
 -- retried. The caller holds the rows and has checked that each may go this way.
 --
--- A job whose abort was requested does not go back to todo: it ends as aborted.
+-- A job whose abort was requested does not go back to todo: it ends as aborted. One that ends and is not kept at all ends as any
+-- other, and then is deleted, and its attempts with it.
 create or replace function procrastinate_end_jobs(p_ends procrastinate_end[])
 returns table (job_id bigint, status procrastinate_job_status)
 language plpgsql
@@ -42,6 +43,8 @@ declare
     v_unique boolean;
     v_front  bigint[] := '{}'::bigint[];
     v_back   bigint[] := '{}'::bigint[];
+    v_brief  boolean  := exists (select from procrastinate_tasks t where t.keep_failed = '0');
+    v_gone   bigint[] := '{}'::bigint[];
     v_noted  bigint[] := '{}'::bigint[];
 begin
     if p_ends is null then
@@ -100,6 +103,8 @@ begin
             v_front := v_front || v_job.id;
         elsif v_end.status = 'todo' then
             v_back := v_back || v_job.id;
+        elsif v_brief and (procrastinate_policy(v_job.task_name)).keep_failed = '0' then
+            v_gone := v_gone || v_job.id;
         elsif v_job.status = 'todo' then        -- all others are in a lease
             v_noted := v_noted || v_job.id;
         end if;
@@ -108,6 +113,9 @@ begin
         return next;
     end loop;
 
+    if v_gone <> '{}' then
+        delete from procrastinate_jobs j where j.id = any (v_gone);
+    end if;
     if v_noted <> '{}' then
         perform procrastinate_note_jobs(v_noted);
     end if;

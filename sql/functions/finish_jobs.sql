@@ -34,6 +34,7 @@ declare
     v_ids     bigint[];
     v_locked  bigint[];
     v_results jsonb;        -- by id: where each is found at once
+    v_brief   tid[];
 begin
     select array_agg(b.place), array_agg(b.id), array_agg(b.id) filter (where b.lock_key is not null)
     into v_places, v_ids, v_locked
@@ -45,6 +46,23 @@ begin
     ) b;
     if v_ids is null then
         return '{}'::bigint[];
+    end if;
+
+    -- what is not kept: the trigger on jobs does what a deletion entails, and what is gone is passed over below
+    if exists (select from procrastinate_tasks t where t.keep_succeeded = '0') then
+        with job as materialized (
+            select j.ctid as place, j.task_name from procrastinate_jobs j where j.ctid = any (v_places)
+        ), policy as materialized (
+            select t.task_name, procrastinate_policy(t.task_name) as policy
+            from (select distinct j.task_name from job j) t
+        )
+        select array_agg(j.place) into v_brief
+        from job j
+        where j.task_name in (select p.task_name from policy p where (p.policy).keep_succeeded = '0');
+        delete from procrastinate_jobs j where j.ctid = any (v_brief);
+        if cardinality(v_brief) = cardinality(v_places) then
+            return v_ids;
+        end if;
     end if;
 
     if v_locked is not null then

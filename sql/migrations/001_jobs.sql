@@ -137,6 +137,9 @@ create table procrastinate_tasks (
     constraint procrastinate_tasks_on_stall    check (on_stall in ('retry', 'fail'))
 );
 
+-- Every end of a job asks whether there is a task whose jobs are not kept at all.
+create index procrastinate_tasks_keep_idx on procrastinate_tasks (task_name) where keep_succeeded = '0' or keep_failed = '0';
+
 comment on table  procrastinate_tasks is 'Defaults and policy of tasks, as procrastinate_define_task set them; * holds those for all tasks. A NULL means: as * says, else the built-in default.';
 comment on column procrastinate_tasks.task_name is 'The task, or * for all.';
 comment on column procrastinate_tasks.defined_at is 'When it was last defined. NULL: never, or dropped; only noted as native.';

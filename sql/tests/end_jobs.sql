@@ -1,6 +1,6 @@
 -- Every way of a job out of its status but plain success. The functions that call this check who may; here: what it does.
 begin;
-select plan(34);
+select plan(41);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -246,6 +246,28 @@ select results_eq(
     'select array(select unnest(job_ids) order by 1), delete_at > now() + $d$29 days$d$ from procrastinate_retention', $$ values (array[pg_temp.job('c'), pg_temp.job('d')], true) $$,
     'jobs that end before they ran are noted for retention, in one note; for the others their lease is enough');
 select is_empty('select * from procrastinate_check()', 'all is well with them');
+
+-- not kept
+select procrastinate_define_task('brief', keep_failed => '0');
+select procrastinate_define_task('quick', keep_succeeded => '0');
+select procrastinate_defer(t, format('{"name": "%s"}', n)::jsonb, lock => n, queueing_lock => n, priority => 5)
+from (values ('brief', 'f1'), ('brief', 'f2'), ('quick', 'f3'), ('brief', 'f4')) r(t, n);
+select count(*) from procrastinate_fetch_jobs(:worker, 4);
+select procrastinate_defer('brief', format('{"name": "%s"}', n)::jsonb, lock => n, queueing_lock => n) from unnest('{f5,f6}'::text[]) n;
+select results_eq(
+    $$ select n, e.status
+       from unnest('{f1,f2,f3,f4,f5}'::text[], '{failed,returned,failed,aborted,cancelled}'::text[], '{failed,todo,failed,aborted,cancelled}'::text[]) r(n, k, s)
+       cross join pg_temp.end_job(n, k, s) e(status) order by 1 $$,
+    $$ values ('f1', 'failed'::procrastinate_job_status), ('f2', 'todo'), ('f3', 'failed'), ('f4', 'aborted'), ('f5', 'cancelled') $$,
+    'jobs that are not kept end as any other');
+select results_eq(
+    $$ select args ->> 'name' from procrastinate_jobs where args ->> 'name' like 'f%' order by 1 $$, $$ values ('f2'), ('f3'), ('f6') $$,
+    'and are deleted as they end, if their task says so of those that do not succeed');
+select set_eq('select queueing_lock from procrastinate_queueing_locks', $$ values ('f2'), ('f6') $$, 'they leave their queueing locks');
+select set_eq('select q.job_id from procrastinate_lock_queue q', $$ values (pg_temp.job('f2')), (pg_temp.job('f6')) $$, 'and their locks');
+select is_empty('select * from procrastinate_attempts a where not exists (select from procrastinate_jobs j where j.id = a.job_id)', 'and no attempt');
+select results_eq('select count(*) from procrastinate_retention', 'values (1::bigint)', 'nor is anything noted of them');
+select is_empty('select * from procrastinate_check()', 'all is well in the end');
 
 select * from finish();
 rollback;

@@ -1,6 +1,6 @@
 -- Finishing jobs with success, and exchanging them for the next ones.
 begin;
-select plan(47);
+select plan(58);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -186,6 +186,44 @@ select procrastinate_tick();
 select throws_ok(
     format($$ select procrastinate_finish_jobs(%s, pg_temp.jobs('l4')) $$, :worker),
     'PJ003', format('worker %s is not registered', :worker), 'nothing that a removed worker finishes is accepted');
+
+-- jobs that are not kept
+delete from procrastinate_jobs;
+delete from procrastinate_tokens;
+select procrastinate_register_worker('w') as worker \gset
+select procrastinate_define_task('brief', keep_succeeded => '0');
+select procrastinate_define_task('failing', keep_failed => '0');
+select procrastinate_defer(t, format('{"name": "%s"}', n)::jsonb, lock => l, queueing_lock => n)
+from (values ('brief', 'a', null), ('brief', 'b', 'l'), ('brief', 'c', 'l'), ('failing', 'd', null), ('send', 'e', 'm'), ('brief', 'f', null)) r(t, n, l);
+select count(*) from procrastinate_fetch_jobs(:worker, 10, 1);
+delete from procrastinate_tokens;
+insert into procrastinate_attempts (job_id, kind) select j.id, 'snoozed' from procrastinate_jobs j;
+select pg_temp.job('a') as a \gset
+select is_empty(
+    format($$ select * from procrastinate_finish_jobs(%s, pg_temp.jobs('a', 'b', 'd', 'e'), '{1,2,3,4}') $$, :worker),
+    'jobs end whose task does not keep them as others do');
+select results_eq(
+    'select name, status, result from job order by 1',
+    $$ values ('c', 'todo'::procrastinate_job_status, null::jsonb), ('d', 'succeeded', '3'), ('e', 'succeeded', '4'), ('f', 'doing', null) $$,
+    'those that succeed are deleted as they end, the others of the batch are kept');
+select set_eq('select j.args ->> $d$name$d$ from procrastinate_attempts a join procrastinate_jobs j on j.id = a.job_id', $$ values ('c'), ('d'), ('e'), ('f') $$, 'their attempts too');
+select set_eq('select lane, id from procrastinate_tokens', $$ select 0, hashtextextended(k, 0) from unnest('{l,m}'::text[]) k $$, 'their locks are handed over');
+select is_empty('select * from procrastinate_check()', 'all is well without them');
+select results_eq(
+    format('select job_id, outcome from procrastinate_finish_jobs(%s, array[%s, %2$s])', :worker, :a), format($$ values (%s::bigint, 'lost') $$, :a),
+    'a finish of what was deleted is told that it is lost, as one of what has ended');
+select results_eq(
+    format($$ select args ->> 'name', outcome from procrastinate_exchange_jobs(%s, pg_temp.jobs('f', 'f'), null, 9) $$, :worker), $$ values ('c', null::text) $$,
+    'an exchange deletes such a job too, and fetches the next of a lock');
+select is_empty(format($$ select * from procrastinate_finish_jobs(%s, pg_temp.jobs('c')) $$, :worker), 'a job alone is deleted too');
+select results_eq('select name from job order by 1', $$ values ('d'), ('e') $$, 'when it ends');
+select procrastinate_define_task('*', keep_succeeded => '0');
+select procrastinate_define_task('brief', keep_succeeded => '1 ms');
+select procrastinate_defer(t, format('{"name": "%s"}', t)::jsonb) from unnest('{brief,failing}'::text[]) t;
+select count(*) from procrastinate_finish_jobs(:worker, array(select f.id from procrastinate_fetch_jobs(:worker, 10) f));
+select results_eq('select name from job order by 1', $$ values ('brief'), ('d'), ('e') $$, 'the definition of * holds for tasks that say nothing else');
+select is_empty('select * from procrastinate_check()', 'all is well without those');
+select procrastinate_drop_task('*');
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
 
 select * from finish();
