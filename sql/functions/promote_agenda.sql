@@ -34,17 +34,12 @@ begin
     select
         pg_current_snapshot(),
         exists (select from procrastinate_agenda a where a.at >= p_tick.agenda_at and a.at <= v_now)
-        -- not by at < …, which would let the index on it be taken instead of that on xid
-        or exists (
-            select from procrastinate_agenda a
-            where a.xid >= p_tick.agenda_xid and coalesce(a.at < p_tick.agenda_at and a.at <= v_now, false))
+        or exists (select from procrastinate_agenda a where a.xid >= p_tick.agenda_xid and a.at < p_tick.agenda_at and a.at <= v_now)
         or exists (
             select
             from unnest(p_tick.agenda_late) x
             cross join lateral (
-                select from procrastinate_agenda r
-                where r.xid = x and coalesce(r.at < p_tick.agenda_at and r.at <= v_now, false)
-                offset 0
+                select from procrastinate_agenda r where r.xid = x and r.at < p_tick.agenda_at and r.at <= v_now offset 0
             ) a)
     into v_snapshot, v_any;
 

@@ -59,7 +59,7 @@ create table procrastinate_agenda (
 ) with (vacuum_truncate = off, autovacuum_vacuum_scale_factor = 0.05);
 
 create index procrastinate_agenda_at_idx on procrastinate_agenda (at, id);
-create index procrastinate_agenda_xid_idx on procrastinate_agenda (xid);
+create index procrastinate_agenda_xid_idx on procrastinate_agenda (xid, at);
 
 comment on table  procrastinate_agenda is 'Hints for later: look at this job, or schedule, again then. Always a valid hint, whatever became of it.';
 comment on column procrastinate_agenda.id is 'The job; a negative one is minus the id of a schedule.';
