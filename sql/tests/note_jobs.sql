@@ -1,6 +1,6 @@
 -- What is noted of jobs whose lease goes, or that never were in one.
 begin;
-select plan(16);
+select plan(17);
 
 create temp table made (name text primary key, id bigint);
 create function pg_temp.make(name text, status text, ended interval default null, task text default 't', worker bigint default null) returns void language sql as $$
@@ -70,13 +70,14 @@ values (:worker, '2026-01-01', pg_temp.ids('a', 'elsewhere', 'runs', 'waits')), 
 select procrastinate_note_jobs(p_leases => array(select l.ctid from procrastinate_leases l where l.at = '2026-01-01'));
 select set_eq(
     'select worker_id, array(select m.name from unnest(job_ids) i join made m on m.id = i order by 1), at between now() and clock_timestamp() from procrastinate_leases',
-    format($$ values (%1$s::bigint, '{runs,runs too}'::text[], true), (%2$s, '{elsewhere,orphan}', true), (%2$s, '{failed}', false) $$, :worker, :other),
-    'of leases that go each worker gets one with the jobs it still runs, or that nobody does; others are left');
+    format($$ values (%1$s::bigint, '{runs,runs too}'::text[], true), (%2$s, '{elsewhere}', true), (0, '{orphan}', true), (%2$s, '{failed}', false) $$, :worker, :other),
+    'of leases that go each worker gets one with the jobs it still runs, and worker 0 those that are nobody''s; others are left');
+select results_eq('table procrastinate_removed_workers', 'values (0::bigint)', 'whose jobs are to be rescued');
 select set_eq(
     'select array_to_string(names, $d$,$d$) from note', $$ values ('b'), ('a,own'), ('c') $$,
     'and what ended of them is noted');
 select is_empty('select * from procrastinate_leases l where l.job_ids = $d${}$d$', 'no lease is empty');
-select results_eq('select count(*) from procrastinate_leases', 'values (3::bigint)', 'a lease that goes is gone');
+select results_eq('select count(*) from procrastinate_leases', 'values (4::bigint)', 'a lease that goes is gone');
 delete from procrastinate_leases;
 delete from procrastinate_retention;
 

@@ -124,7 +124,8 @@ create function pg_temp.become_due(p_count integer) returns void language sql as
         where j.id = any (array(select pg_temp.next('later') from generate_series(1, p_count)))
         returning j.id
     )
-    insert into procrastinate_agenda (at, id) select clock_timestamp(), j.id from job j
+    insert into procrastinate_agenda (at, id) select clock_timestamp(), j.id from job j;
+    update procrastinate_ticks t set tidied_at = clock_timestamp();
 $$;
 create function pg_temp.find_held(p_count integer) returns void language sql as $$
     insert into procrastinate_tokens (lane, id)
@@ -136,9 +137,12 @@ create function pg_temp.lose(p_name text, p_count integer) returns void language
 begin
     perform pg_temp.register(p_name, 'plain');
     perform pg_temp.fetch(p_name, p_count);
+    perform pg_temp.keep_tidy();
     update procrastinate_workers w set last_heartbeat = now() - interval '2 days' where w.id = pg_temp.worker();
 end;
 $function$;
+-- Or a tick tidies, if the last one that did is ten seconds ago by then: that has a line of its own.
+create function pg_temp.keep_tidy() returns void language sql as $$ update procrastinate_ticks t set tidied_at = clock_timestamp() $$;
 create function pg_temp.make_untidy() returns void language sql as $$
     update procrastinate_leases l set at = l.at - interval '10 s';
     update procrastinate_ticks t set tidied_at = now() - interval '1 min', tidied_lease = '-infinity';
@@ -198,7 +202,7 @@ insert into call (what, jobs, hundreds, before, call) values
     ('exchange 100 jobs with locks', 0, 2, $$ pg_temp.fetch('locked', 100) $$, $$ pg_temp.exchange(100) $$),
     ('fail 100 jobs with locks', 0, 1, null, $$ procrastinate_fail_jobs(pg_temp.worker(), pg_temp.held()) $$),
     ('return 100 jobs with locks', 0, 1, $$ pg_temp.fetch('locked', 100) $$, $$ procrastinate_return_jobs(pg_temp.worker(), pg_temp.held()) $$),
-    ('pass 100 locks on', 0, 1, null, $$ procrastinate_tick() $$),
+    ('pass 100 locks on', 0, 1, $$ pg_temp.keep_tidy() $$, $$ procrastinate_tick() $$),
 
     ('fetch the first of 100,000 of a lock', 1, 0, null, $$ pg_temp.fetch('hot', 1) $$),
     ('exchange it for the next', 2, 0, null, $$ pg_temp.exchange(1) $$),
@@ -249,7 +253,7 @@ insert into call (what, jobs, hundreds, before, call) values
     ('look whether few failed', 300, 0, null, $$ procrastinate_few_jobs(null, null, '{failed}') $$),
     ('look whether a task has few', 300, 0, null, $$ procrastinate_few_jobs('ended', null, '{succeeded}') $$),
 
-    ('tick', 0, 0, null, $$ procrastinate_tick() $$),
+    ('tick', 0, 0, $$ pg_temp.keep_tidy() $$, $$ procrastinate_tick() $$),
     ('promote 100 jobs', 0, 1, $$ pg_temp.become_due(100) $$, $$ procrastinate_tick() $$),
     ('rescue 100 jobs', 0, 1, $$ pg_temp.lose('silent', 100) $$, $$ procrastinate_tick() $$),
     ('tidy', 200, 2, $$ pg_temp.make_untidy() $$, $$ procrastinate_tick() $$);
