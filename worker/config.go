@@ -61,6 +61,10 @@ type Config struct {
 	// StuckAfter is how long a cancelled handler may take to return before it counts as stuck. Zero means 15s.
 	StuckAfter time.Duration `env:"STUCK_AFTER"`
 
+	// Schedules are defined when the worker starts, each in place of an earlier one of its name. Those of other names stay, as
+	// does one that was taken out here, until procrastinate_drop_schedule.
+	Schedules []Schedule `env:"-"`
+
 	// OneShot makes Run return when nothing is runnable any more.
 	OneShot bool `env:"ONE_SHOT"`
 
@@ -140,6 +144,7 @@ func (c Config) Validate() error {
 	for _, queue := range c.Queues {
 		check(validName(queue), "queue %q is empty, too long or not text", queue)
 	}
+	faults = append(faults, scheduleFaults(c.Schedules)...)
 	check(validName(c.Name), "name %q is too long or not text", c.Name)
 	return errors.Join(faults...)
 }

@@ -17,6 +17,9 @@
 // dies, or is silent for longer than Config.StalledAfter, has its jobs given to others. Jobs of one lock run one at a
 // time; a worker that cannot reach the database cancels theirs before another may start them.
 //
+// Periodic jobs are schedules in the database. A worker with Config.Schedules defines them when it starts; any worker drives them,
+// also those that others defined.
+//
 // Through a pooler in transaction mode (PgBouncer, …) the pool must keep no prepared statements on the server:
 // ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe, or default_query_exec_mode=cache_describe in the URL.
 // Name the Config.Schema instead of setting a search_path, and give Config.ListenConfig a direct connection, or poll.

@@ -84,6 +84,36 @@ func (q *queue) register(ctx context.Context, c Config, tasks []string, info map
 		c.Name, c.Queues, tasks, c.StalledAfter, string(text))
 }
 
+// defineSchedules defines all of them in one transaction.
+func (q *queue) defineSchedules(ctx context.Context, schedules []Schedule) error {
+	return pgx.BeginTxFunc(ctx, q.db, pgx.TxOptions{IsoLevel: pgx.ReadCommitted}, func(tx pgx.Tx) error {
+		for _, s := range schedules {
+			args, err := s.encodedArgs()
+			if err == nil {
+				_, err = collect(ctx, tx, scanNothing,
+					`select `+q.prefix+`procrastinate_define_schedule(schedule => $1::text, cron => $2::text, task => $3::text, `+
+						`args => $4::jsonb, timezone => $5::text, queue => $6::text, priority => $7::integer, lock => $8::text, `+
+						`queueing_lock => $9::text, catch_up => $10::text, max_lateness => $11::interval, pass_timestamp => $12::boolean)`,
+					s.name(), s.Cron, s.Task, args, orNull(s.Timezone), orNull(s.Queue), orNull(s.Priority), orNull(s.Lock),
+					orNull(s.QueueingLock), orNull(s.CatchUp), orNull(s.MaxLateness), s.PassTimestamp)
+			}
+			if err != nil {
+				return fmt.Errorf("define schedule %q: %w", s.name(), err)
+			}
+		}
+		return nil
+	})
+}
+
+// orNull is NULL for a zero value: the database knows the default.
+func orNull[T comparable](value T) *T {
+	var zero T
+	if value == zero {
+		return nil
+	}
+	return &value
+}
+
 const jobColumns = `id, task_name, queue_name, args, priority, lock, attempt, max_attempts, timeout, ` +
 	`scheduled_at, deferred_at, metadata, outcome`
 

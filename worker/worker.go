@@ -83,7 +83,7 @@ func (w *Worker) Abort() {
 
 // Run works until ctx ends or Abort is called, then stops gracefully: no more fetching, handlers get
 // GracefulTimeout to return, then they are cancelled and their jobs given back. It returns nil after a clean
-// stop; ErrSchema if the schema is missing or of another version; ErrStuck if handlers ignored their
+// stop; ErrSchema if the schema is missing or of another version; ErrCron for a schedule that the database does not understand; ErrStuck if handlers ignored their
 // cancellation, which then still run; ErrUndelivered if the database did not take what was left to say.
 // A database that does not answer in the beginning is an error. When it goes away later the worker waits, and keeps what its
 // handlers returned.
@@ -107,6 +107,9 @@ func (w *Worker) Run(ctx context.Context) error {
 		}
 	})
 	if err := w.checkSchema(ctx); err != nil {
+		return w.unlessStopped(ctx, err)
+	}
+	if err := w.declareSchedules(ctx); err != nil {
 		return w.unlessStopped(ctx, err)
 	}
 	return w.runGroups(ctx, groups)
