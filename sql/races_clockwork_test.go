@@ -32,7 +32,7 @@ func TestLateAgendaCommitIsFound(t *testing.T) {
 			db.do(`select procrastinate_tick()`)
 			one.do(`begin`)
 			one.do(`select procrastinate_defer('t', schedule_in => '1 h')`)
-		}, without("the later transactions", "promote_agenda.sql", "select from procrastinate_agenda a\n            where a.xid >= p_tick.agenda_xid and", "select from procrastinate_agenda a\n            where false and")},
+		}, without("the later transactions", "promote_agenda.sql", "select from procrastinate_agenda a where a.xid >= p_tick.agenda_xid and", "select from procrastinate_agenda a where false and")},
 	} {
 		t.Run(late.name, func(t *testing.T) {
 			race{

@@ -158,7 +158,7 @@ func TestLateNoteIsFound(t *testing.T) {
 			db.do(sweep)
 			db.do(`select procrastinate_tick()`)
 			db.do(overdue)
-		}, []guard{without("the look from the beginning", "tidy.sql", "p_tick.tidied_lease := '-infinity'", "null")}},
+		}, []guard{without("the look from the beginning", "tidy.sql", "clock_timestamp();\n        p_tick.tidied_lease := '-infinity';", "clock_timestamp();")}},
 	} {
 		t.Run(late.name, func(t *testing.T) {
 			race{

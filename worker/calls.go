@@ -129,7 +129,7 @@ func (s *shift) ask(ctx context.Context, c *hotCall) (err error) {
 	case len(c.batch) == 0:
 		c.name = "fetch"
 		if s.config.OneShot {
-			_, err = s.queue.tick(ctx)
+			_, err = s.queue.tick(ctx, nil)
 		}
 		if err == nil {
 			c.jobs, err = s.queue.fetch(ctx, c.worker, c.room, c.perLock)

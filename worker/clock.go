@@ -67,7 +67,7 @@ func (s *shift) abortReady(h *held) {
 
 // clockwork is what the clock asks of the database.
 type clockwork interface {
-	tick(ctx context.Context) (time.Duration, error)
+	tick(ctx context.Context, worker *int64) (time.Duration, error)
 }
 
 // clock turns the clockwork: due jobs, dead workers. Any number of workers may do so at once.
@@ -75,11 +75,11 @@ type clock struct {
 	queue clockwork
 	log   *slog.Logger
 	hints chan time.Time // at most one, the earliest
-	look  func()
+	ear   *ear
 }
 
-func newClock(queue clockwork, log *slog.Logger, look func()) *clock {
-	return &clock{queue: queue, log: log, hints: make(chan time.Time, 1), look: look}
+func newClock(queue clockwork, log *slog.Logger, ear *ear) *clock {
+	return &clock{queue: queue, log: log, hints: make(chan time.Time, 1), ear: ear}
 }
 
 // hint asks for a tick at that time, or before. One goroutine may call it, which then never waits.
@@ -95,7 +95,8 @@ func (c *clock) hint(at time.Time) {
 }
 
 const (
-	longestWait  = time.Second // what a tick returns when nothing is due for as long
+	usualWait    = time.Second // what a tick returns at most to who does not say who it is
+	longestWait  = 5 * time.Second
 	shortestRest = time.Millisecond
 	longestRest  = 5 * time.Millisecond
 )
@@ -108,7 +109,7 @@ func (c *clock) ticks(ctx context.Context) {
 	for ctx.Err() == nil {
 		began := time.Now()
 		callCtx, cancel := context.WithTimeout(ctx, callTimeout)
-		wait, err := c.queue.tick(callCtx)
+		wait, err := c.queue.tick(callCtx, c.ear.tells())
 		cancel()
 		now := time.Now()
 		switch {
@@ -120,10 +121,10 @@ func (c *clock) ticks(ctx context.Context) {
 		default:
 			trouble.worked(c.log, "tick")
 			if due {
-				c.look()
+				c.ear.lookIfDeaf()
 			}
 			wait = min(wait, longestWait)
-			due = wait < longestWait
+			due = wait < usualWait
 		}
 		rest := min(max(now.Sub(began), shortestRest), longestRest)
 		c.sleep(ctx, now.Add(max(wait, rest)), now.Add(rest))

@@ -153,6 +153,9 @@ func TestDeafWorkerLooksWhenSomethingWasDue(t *testing.T) {
 				if got := db.endOf(1) == "finish"; got == hears {
 					t.Errorf("the job has run: %v", got)
 				}
+				if named := db.ticker != nil && *db.ticker == 1; named != hears {
+					t.Errorf("the tick said who it is of: %v", named)
+				}
 			})
 		})
 	}

@@ -31,7 +31,8 @@ type fake struct {
 	most     int  // jobs held at once
 	aborts   []int64
 	tickWait time.Duration
-	rollBack bool // whatever handlers do in transactions of their own
+	ticker   *int64 // who the last tick was of
+	rollBack bool   // whatever handlers do in transactions of their own
 
 	// before refuses a call, after loses its answer; both get the method's name and the ids it concerns.
 	before, after func(name string, ids []int64) error
@@ -210,8 +211,8 @@ func (f *fake) beat(context.Context, int64) (ids []int64, err error) {
 	return ids, err
 }
 
-func (f *fake) tick(context.Context) (wait time.Duration, err error) {
-	err = f.do("tick", nil, func() { wait = f.tickWait })
+func (f *fake) tick(_ context.Context, worker *int64) (wait time.Duration, err error) {
+	err = f.do("tick", nil, func() { wait, f.ticker = f.tickWait, worker })
 	return wait, err
 }
 
@@ -349,7 +350,7 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		config.Logger = slog.New(slog.NewTextHandler(log, nil))
 		s := newShift(config.withDefaults(), db, map[string]Handler{"task": handler}, 1, 2, time.Now())
 		e := &ear{config: s.config, shifts: map[*shift]bool{s: true}}
-		c := newClock(db, s.log, e.lookIfDeaf)
+		c := newClock(db, s.log, e)
 		e.hint = c.hint
 		e.hears.Store(true)
 		tr := &trial{

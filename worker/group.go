@@ -76,7 +76,7 @@ func (w *Worker) runGroups(ctx context.Context, groups []group) error {
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer end()
-	clock := newClock(w.queue, w.config.Logger, w.ear.lookIfDeaf)
+	clock := newClock(w.queue, w.config.Logger, w.ear)
 	w.ear.hint = clock.hint
 	background.Go(func() { clock.ticks(beside) })
 	if !w.config.DisableListen {

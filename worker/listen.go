@@ -100,6 +100,20 @@ func (e *ear) each(do func(*shift)) {
 	}
 }
 
+// tells is who ticks: a registration of this worker's. Of all workers that say who they are one does most of the work, and the others
+// tick more seldom; so who is not told what is due meanwhile does not say.
+func (e *ear) tells() (worker *int64) {
+	if !e.hears.Load() {
+		return nil
+	}
+	e.each(func(s *shift) {
+		if worker == nil || s.worker < *worker {
+			worker = &s.worker
+		}
+	})
+	return worker
+}
+
 // lookIfDeaf has the shifts look for what a tick made runnable, as notifications do where they come. And soon again: what was due
 // may be in the hand of another tick, whose worker looks, but perhaps not for jobs of our queues.
 func (e *ear) lookIfDeaf() {
@@ -167,7 +181,7 @@ func (e *ear) listenOnce(ctx context.Context, up func()) error {
 func (e *ear) heard(notification *pgconn.Notification) {
 	if notification.Channel != clockChannel {
 		e.each(func(s *shift) { s.notified(notification.Payload) })
-	} else if wait := hintedWait(notification.Payload); wait < longestWait {
+	} else if wait := hintedWait(notification.Payload); wait < usualWait {
 		e.hint(time.Now().Add(wait))
 	}
 }
@@ -179,7 +193,7 @@ func hintedWait(payload string) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return time.Duration(min(max(milliseconds, 0), longestWait.Milliseconds())) * time.Millisecond
+	return time.Duration(min(max(milliseconds, 0), usualWait.Milliseconds())) * time.Millisecond
 }
 
 // openListener opens a connection that listens, in limited time: nobody answers at an address the network forgot.

@@ -190,9 +190,9 @@ func (q *queue) beat(ctx context.Context, worker int64) ([]int64, error) {
 	return many(ctx, q, pgx.RowTo[int64], `select * from `+q.prefix+`procrastinate_beat($1::bigint)`, worker)
 }
 
-// tick returns the span until something is due.
-func (q *queue) tick(ctx context.Context) (time.Duration, error) {
-	return one(ctx, q, pgx.RowTo[time.Duration], `select `+q.prefix+`procrastinate_tick()`)
+// tick returns the span until something is due, for the worker, or for nobody in particular.
+func (q *queue) tick(ctx context.Context, worker *int64) (time.Duration, error) {
+	return one(ctx, q, pgx.RowTo[time.Duration], `select `+q.prefix+`procrastinate_tick($1::bigint)`, worker)
 }
 
 func (q *queue) unregister(ctx context.Context, worker int64) error {

@@ -158,9 +158,9 @@ func TestOtherCalls(t *testing.T) {
 			func(ctx context.Context, q *queue) (any, error) { return q.beat(ctx, 3) }, []int64{9},
 		},
 		{
-			"tick", `select ` + schema + `procrastinate_tick()`,
-			nil, pgxmock.NewRows([]string{"t"}).AddRow(time.Second),
-			func(ctx context.Context, q *queue) (any, error) { return q.tick(ctx) }, time.Second,
+			"tick", `select ` + schema + `procrastinate_tick($1::bigint)`,
+			[]any{(*int64)(nil)}, pgxmock.NewRows([]string{"t"}).AddRow(time.Second),
+			func(ctx context.Context, q *queue) (any, error) { return q.tick(ctx, nil) }, time.Second,
 		},
 		{
 			"unregister", `select ` + schema + `procrastinate_unregister_worker($1::bigint)`,

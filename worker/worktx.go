@@ -35,7 +35,7 @@ func (w *Worker) WorkTx(ctx context.Context, tx pgx.Tx) ([]Ended, error) {
 		return nil, fmt.Errorf("register worker: %w", err)
 	}
 	for {
-		if _, err := q.tick(ctx); err != nil {
+		if _, err := q.tick(ctx, nil); err != nil {
 			return t.ends, fmt.Errorf("tick: %w", err)
 		}
 		jobs, err := q.fetch(ctx, t.worker, 1, 1)

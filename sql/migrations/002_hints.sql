@@ -76,7 +76,8 @@ create table procrastinate_ticks (
     tidied_lease  timestamptz not null,
     pruned_at     timestamptz not null default '-infinity',
     pruned_until  timestamptz not null default '-infinity',
-    swept_at      timestamptz not null default '-infinity'
+    swept_at      timestamptz not null default '-infinity',
+    keeper        bigint
 ) with (vacuum_truncate = off);
 
 insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease)
@@ -86,6 +87,7 @@ comment on table  procrastinate_ticks is 'How far the clockwork has come.';
 comment on column procrastinate_ticks.agenda_at is 'All agenda rows before this time were promoted, save those of transactions from agenda_xid on or in agenda_late.';
 comment on column procrastinate_ticks.pruned_at is 'When jobs were last deleted by retention; up to which time''s it has come stands beside it.';
 comment on column procrastinate_ticks.swept_at is 'When leases, and notes of retention, were last looked for from the beginning.';
+comment on column procrastinate_ticks.keeper is 'The worker that ticks each second, while others rest; NULL: nobody in particular.';
 comment on column procrastinate_ticks.tidied_at is 'When superseded floors and finished leases were last deleted, and lanes parked; up to which floor and lease stand beside it.';
 
 -- Due jobs with a lock, in the order in which they run; those running (held) first.

@@ -58,7 +58,7 @@ insert into public_function values
     ('procrastinate_enable_schedule',   'schedule text', 'timestamp with time zone'),
     ('procrastinate_disable_schedule',  'schedule text', 'void'),
     ('procrastinate_run_schedule',      'schedule text', 'bigint'),
-    ('procrastinate_tick',              '', 'interval'),
+    ('procrastinate_tick',              'worker_id bigint DEFAULT NULL::bigint', 'interval'),
     ('procrastinate_check',             '', 'TABLE(invariant text, job_id bigint, detail text)'),
     ('procrastinate_repair',            '', 'void'),
     ('procrastinate_version',           '', 'text'),

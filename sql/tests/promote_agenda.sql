@@ -8,7 +8,7 @@ create function pg_temp.job(name text) returns bigint language sql as
 -- one promotion from this position on; returns the next one
 create function pg_temp.promote(agenda_at timestamptz default '-infinity', agenda_xid xid8 default '0', agenda_late xid8[] default '{}')
 returns setof procrastinate_ticks language sql as
-    $$ select p.* from procrastinate_promote_agenda(row(1, now(), agenda_at, agenda_xid, agenda_late, now(), 0, now(), now(), now(), now())::procrastinate_ticks) p $$;
+    $$ select p.* from procrastinate_promote_agenda(row(1, now(), agenda_at, agenda_xid, agenda_late, now(), 0, now(), now(), now(), now(), null)::procrastinate_ticks) p $$;
 
 create temp view token as
     select coalesce(j.args ->> 'name', 'lock') as name, coalesce(l.kind, 'none') as kind

@@ -1,6 +1,6 @@
 -- The clockwork.
 begin;
-select plan(19);
+select plan(36);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -74,6 +74,50 @@ select results_eq(
     $$ select args ->> 'name', status, rescues::integer from procrastinate_jobs where args ->> 'name' in ('a', 'soon') order by 1 $$,
     $$ values ('a', 'todo'::procrastinate_job_status, 1), ('soon', 'todo', 1) $$,
     'the jobs of a silent worker are todo again after one tick');
+
+-- of many workers one keeps the clock
+create function pg_temp.keeper() returns text language sql as
+    $$ select w.worker_name from (select t.keeper from procrastinate_ticks t order by t.n desc limit 1) k left join procrastinate_workers w on w.id = k.keeper $$;
+delete from procrastinate_jobs;
+delete from procrastinate_agenda;
+delete from procrastinate_workers;
+select procrastinate_register_worker('w') as worker \gset
+select procrastinate_register_worker('other') as other \gset
+update procrastinate_ticks t set at = t.at - interval '0.6 s';
+select is(procrastinate_tick(:worker), interval '1 s', 'who finds no keeper of the clock does all there is to do');
+select is(pg_temp.keeper(), 'w', 'and keeps it from then on');
+select ok(t between '0.75 s' and '1 s', 'another, of few, comes again within a second too') from procrastinate_tick(:other) t;
+update procrastinate_ticks t set tidied_at = now() - interval '1 min', at = t.at - interval '0.6 s';
+select procrastinate_tick(:other);
+select is(pg_temp.keeper(), 'w', 'which does not take the clock from the one that keeps it');
+select ok((select t.tidied_at < now() from procrastinate_ticks t order by t.n desc limit 1), 'and leaves to it what can wait');
+select is(procrastinate_tick(:worker), interval '1 s', 'the keeper goes on');
+select ok((select t.tidied_at > now() from procrastinate_ticks t order by t.n desc limit 1), 'and does the rest');
+select procrastinate_defer('send', '{"name": "near"}', schedule_in => '0.5 s');
+select ok(procrastinate_tick(:worker) < '0.5 s', 'the keeper comes when something is due');
+select ok(procrastinate_tick(:other) < '0.51 s', 'the other a moment later');
+update procrastinate_jobs j set scheduled_at = now() where j.args ->> 'name' = 'near';
+update procrastinate_agenda a set at = now();
+select procrastinate_tick(:other);
+select results_eq(
+    format($$ select args ->> 'name' from procrastinate_fetch_jobs(%s, 10) $$, :worker), $$ values ('near') $$,
+    'it promotes what is due all the same');
+update procrastinate_ticks t set at = t.at - interval '0.6 s';
+select is(procrastinate_tick(), interval '1 s', 'who does not say who it is does all, too');
+select is(pg_temp.keeper(), 'w', 'and leaves the clock to its keeper');
+update procrastinate_ticks t set at = t.at - interval '1.6 s';
+select is(procrastinate_tick(:other), interval '1 s', 'when the keeper was not heard of for a while another takes its place');
+select is(pg_temp.keeper(), 'other', 'which the next ones see');
+update procrastinate_ticks t set at = clock_timestamp() + interval '1 hour';
+select procrastinate_tick(:worker);
+select is(pg_temp.keeper(), 'w', 'so it is when the clock was set back');
+update procrastinate_ticks t set at = t.at - interval '2 s';
+select procrastinate_tick();
+select is(pg_temp.keeper(), null, 'where nobody keeps the clock who does not say who it is keeps it for nobody');
+select procrastinate_tick(:worker);
+insert into procrastinate_workers (worker_name, stalled_after) select 'many', '1 hour' from generate_series(1, 98);
+select ok(t between '3.75 s' and '5 s', 'of a hundred the others rest for some seconds') from procrastinate_tick(:other) t;
+delete from procrastinate_workers w where w.worker_name in ('many', 'other');
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
 
 select * from finish();

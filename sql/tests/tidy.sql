@@ -12,7 +12,7 @@ create temp view lane as
 -- one look of the clockwork at what is to be tidied, as if the last one had been so long ago
 create function pg_temp.tidy(ago interval default '1 min', floor bigint default 0, lease timestamptz default '-infinity', pruned timestamptz default '-infinity', swept timestamptz default now())
 returns setof procrastinate_ticks language sql as
-    $$ select t.* from procrastinate_tidy(row(1, now(), now(), '0', '{}', clock_timestamp() - ago, floor, lease, '-infinity', pruned, swept)::procrastinate_ticks) t $$;
+    $$ select t.* from procrastinate_tidy(row(1, now(), now(), '0', '{}', clock_timestamp() - ago, floor, lease, '-infinity', pruned, swept, null)::procrastinate_ticks) t $$;
 
 select procrastinate_register_worker('w') as worker \gset
 delete from procrastinate_lanes l where l.lane <> 0;

@@ -100,13 +100,13 @@ func TestCatalogTellsInstallationsApart(t *testing.T) {
 	conn := testdb.Connect(t, schema)
 	before := testdb.Catalog(t, conn)
 	for _, change := range []string{
-		`comment on function procrastinate_tick() is 'other'`,
+		`comment on function procrastinate_tick(bigint) is 'other'`,
 		`comment on column procrastinate_jobs.lock is null`,
-		`grant execute on function procrastinate_tick() to public`,
+		`grant execute on function procrastinate_tick(bigint) to public`,
 		`grant select (id) on procrastinate_jobs to public`,
 		`grant usage on sequence procrastinate_jobs_id_seq to public`,
-		`alter function procrastinate_tick() set work_mem = '8MB'`,
-		`alter function procrastinate_tick() stable`,
+		`alter function procrastinate_tick(bigint) set work_mem = '8MB'`,
+		`alter function procrastinate_tick(bigint) stable`,
 		`alter table procrastinate_jobs set (fillfactor = 36)`,
 		`alter table procrastinate_jobs alter error set not null`,
 		`alter table procrastinate_jobs alter priority set default 1`,

@@ -95,7 +95,7 @@ func updateKeepsGrants(t *testing.T, servers servers) {
 	folder := filepath.Join(strings.TrimSpace(string(servers.program(t, nil, "pg_config", "--sharedir"))), "extension")
 	for name, text := range map[string]string{
 		"procrastinate--0.0.1.sql":                         old,
-		"procrastinate--0.0.1--" + worker.Version + ".sql": "alter function procrastinate_tick() set search_path = public;\n" + update,
+		"procrastinate--0.0.1--" + worker.Version + ".sql": "alter function procrastinate_tick(bigint) set search_path = public;\n" + update,
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
