@@ -179,6 +179,55 @@ func TestTidyingWaitsForNobody(t *testing.T) {
 	}.test(t)
 }
 
+// A worker whose jobs an open transaction takes back is noted as removed for all others. To note it again would be to wait.
+func TestTidyingWaitsForNoRescue(t *testing.T) {
+	race{
+		run: func(db *session) {
+			one, two, three := db.session(), db.session(), db.session()
+			db.do(`select count(procrastinate_defer('t')) from generate_series(1, 2)`)
+			two.fetches(1, `1`)
+			three.fetches(1, `2`)
+			db.do(`update procrastinate_jobs j set worker_id = null where j.id = 2`)
+			db.do(`update procrastinate_leases l set worker_id = 0 where l.worker_id = $1`, three.id)
+			db.do(`update procrastinate_leases l set at = now() - interval '1 h'`)
+			db.do(`delete from procrastinate_workers`)
+			db.do(`insert into procrastinate_removed_workers (worker_id) values (0)`)
+			one.do(`begin`)
+			one.do(`select procrastinate_tick()`)
+			one.want(`todo 2`, statuses)
+			// one has deleted the ticks that it knows
+			db.do(`insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease)
+			       select t.at, t.agenda_at, t.agenda_xid, t.agenda_late, '-infinity', 0, '-infinity' from procrastinate_ticks t order by t.n desc limit 1`)
+			db.do(`select procrastinate_tick()`)
+			one.do(`rollback`)
+			db.do(`select procrastinate_tick()`)
+			db.want(`todo 2`, statuses)
+			db.wantHealthy()
+		},
+		guards: []guard{
+			without("a look for those that are noted", "tidy.sql", "      and not exists (select from procrastinate_removed_workers r where r.worker_id = l.worker_id)\n", ""),
+			without("a look for nobody", "tidy.sql", " and not exists (select from procrastinate_removed_workers r where r.worker_id = 0)", ""),
+		},
+	}.test(t)
+}
+
+// Any number of jobs may be due at one instant, midnight perhaps. The position stays there while there are more.
+func TestTickComesAgainAtOnceForOneInstant(t *testing.T) {
+	race{
+		run: func(db *session) {
+			db.do(`insert into procrastinate_agenda (at, id) select now() - interval '1 s', n from generate_series(1, 20001) n`)
+			for _, span := range []string{"00:00:00", "00:00:00", "00:00:01"} {
+				db.do(tickLongAgo)
+				db.want(span, `select procrastinate_tick()`)
+			}
+			db.want(`0`, `select count(*) from procrastinate_agenda`)
+		},
+		guards: []guard{
+			without("the transactions", "tick.sql", "(v_tick.agenda_at, v_tick.agenda_xid, v_tick.agenda_late) = (v_last.agenda_at, v_last.agenda_xid, v_last.agenda_late)", "v_tick.agenda_at = v_last.agenda_at"),
+		},
+	}.test(t)
+}
+
 // The same for a row of the agenda, a body that is due, a token in the hand-over lane, the body of a lock's head.
 func TestPromotingWaitsForNobody(t *testing.T) {
 	race{

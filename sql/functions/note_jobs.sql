@@ -47,7 +47,9 @@ begin
         group by f.worker_id
     ), nobodys as (
         insert into procrastinate_removed_workers (worker_id)
-        select 0 where exists (select from fate f where f.worker_id = 0)
+        select 0
+        where exists (select from fate f where f.worker_id = 0)
+          and not exists (select from procrastinate_removed_workers r where r.worker_id = 0)      -- see tidy
         on conflict do nothing
     ), policy as materialized (
         select t.task_name, procrastinate_policy(t.task_name) as policy

@@ -75,8 +75,9 @@ begin
         end if;
     end if;
 
-    -- What another tick has this moment is its business: to come again at once would only keep it from its work.
-    if v_tick.agenda_at = v_last.agenda_at then
+    -- What another tick has this moment is its business: to come again at once would only keep it from its work. (agenda_at alone
+    -- also stays where it is among more rows of one instant than are promoted at once.)
+    if (v_tick.agenda_at, v_tick.agenda_xid, v_tick.agenda_late) = (v_last.agenda_at, v_last.agenda_xid, v_last.agenda_late) then
         v_tick.agenda_at := clock_timestamp();
     end if;
     select a.at into v_due from procrastinate_agenda a where a.at >= v_tick.agenda_at order by a.at limit 1;

@@ -117,6 +117,8 @@ begin
     from procrastinate_leases l
     where l.at >= p_tick.tidied_lease and l.at < v_until
       and not exists (select from procrastinate_workers w where w.id = l.worker_id)
+      -- whom an open transaction rescues this moment is there still, and to conflict with that would be to wait for it
+      and not exists (select from procrastinate_removed_workers r where r.worker_id = l.worker_id)
     on conflict do nothing;
     perform procrastinate_note_jobs(p_leases => array(
         select x.ctid
