@@ -79,11 +79,9 @@ $function$;
 comment on function procrastinate_due_runs(procrastinate_schedules, timestamptz) is
     'The runs of a schedule that was due, as its catch_up says, at most 1,000; the next one after them; and the first that is skipped, and why.';
 
--- Called by tick for schedules whose rows it has locked. The row's next_at is what makes each run happen once: whoever defers a
--- run moves it on, in the same transaction, and holds the row until then. A row of the agenda is a hint only, and may be one of many.
---
--- A tick must not fail for one schedule: what cannot be deferred is skipped, and the schedule says why. Nor wait for a queueing lock.
-create or replace function procrastinate_run_schedules(p_ids bigint[])
+-- The row's next_at is what makes each run happen once: whoever defers a run moves it on, in the same transaction, and holds the row
+-- until then. A row of the agenda is a hint only, and may be one of many.
+create or replace function procrastinate_run_batch(p_ids bigint[])
 returns void
 language plpgsql
 volatile
@@ -94,6 +92,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 declare
+    c_span constant interval := interval '0.25 s';      -- what the tick promoted can run only when it commits
     v_now      timestamptz := clock_timestamp();
     v_schedule procrastinate_schedules;
     v_due      record;
@@ -111,7 +110,7 @@ begin
         select s.* from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled order by s.next_at, s.id
     loop
         v_runs := '{}'::timestamptz[];
-        if v_schedule.next_at <= v_now then
+        if v_schedule.next_at <= v_now and clock_timestamp() < v_now + c_span then
             begin
                 v_due := procrastinate_due_runs(v_schedule, v_now);
                 v_runs := v_due.runs;
@@ -127,6 +126,10 @@ begin
         end if;
 
         foreach v_run in array v_runs loop
+            if v_run > v_runs[1] and clock_timestamp() > v_now + c_span then
+                v_schedule.next_at := v_run;
+                exit;
+            end if;
             begin
                 v_job := procrastinate_schedule_job(v_schedule, v_run);
                 perform procrastinate_check_new_jobs(array[v_job]);
@@ -144,13 +147,15 @@ begin
             end if;
             v_job.on_conflict := 'try';
             v_job_id := procrastinate_insert_job(v_job);
-            if v_job_id is null then
-                v_schedule.skipped_at := v_run;
-                v_schedule.skipped_why := 'a job waits with its queueing lock';
-            else
+            if v_job_id is not null then
                 v_schedule.last_at := v_run;
                 v_schedule.last_job_id := v_job_id;
             end if;
+            if v_job_id is null or v_runs[cardinality(v_runs)] > v_run then     -- now this one's job waits
+                v_schedule.skipped_at := v_runs[cardinality(v_runs)];
+                v_schedule.skipped_why := 'a job waits with its queueing lock';
+            end if;
+            exit;
         end loop;
         v_moved := v_moved || v_schedule;
     end loop;
@@ -163,7 +168,7 @@ begin
     set enabled = m.enabled, next_at = m.next_at, last_at = m.last_at, skipped_at = m.skipped_at, skipped_why = m.skipped_why,
         last_job_id = coalesce(v_last[m.ordinality], m.last_job_id)
     from unnest(v_moved) with ordinality m
-    where s.id = m.id;
+    where s.id = m.id and s.next_at is distinct from m.next_at;
     insert into procrastinate_agenda (at, id)
     select greatest(m.next_at, clock_timestamp()), -m.id        -- where the tick, which has come to v_now, finds what is due still
     from unnest(v_moved) m
@@ -171,8 +176,62 @@ begin
 end;
 $function$;
 
+comment on function procrastinate_run_batch(bigint[]) is
+    'Defer the jobs of schedules that are due and move them on, for a quarter of a second; put back on the agenda what is not due, or has its turn later. The caller holds the schedules'' rows.';
+
+-- Called by tick for schedules whose rows it has locked. A tick must not fail for one schedule, nor wait for a queueing lock: what
+-- cannot be deferred is skipped, and the schedule says why. What a user's trigger or constraint refuses is found by making them one by one.
+create or replace function procrastinate_run_schedules(p_ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $function$
+declare
+    c_span constant interval := interval '0.25 s';
+    v_until    timestamptz;
+    v_schedule procrastinate_schedules;
+    v_left     bigint[] := '{}'::bigint[];
+begin
+    begin
+        perform procrastinate_run_batch(p_ids);
+        return;
+    -- not what passes by itself, as a deadlock
+    exception when integrity_constraint_violation or data_exception or plpgsql_error or syntax_error_or_access_rule_violation
+        or program_limit_exceeded or with_check_option_violation then
+        null;
+    end;
+
+    v_until := clock_timestamp() + c_span;
+    for v_schedule in
+        select s.* from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled order by s.next_at, s.id
+    loop
+        if clock_timestamp() > v_until then
+            v_left := v_left || v_schedule.id;
+            continue;
+        end if;
+        begin
+            perform procrastinate_run_batch(array[v_schedule.id]);
+        exception when integrity_constraint_violation or data_exception or plpgsql_error or syntax_error_or_access_rule_violation
+            or program_limit_exceeded or with_check_option_violation then
+            update procrastinate_schedules s
+            set skipped_at = s.next_at, skipped_why = sqlerrm,
+                next_at = procrastinate_next_run(procrastinate_parse_cron(s.cron), greatest(s.next_at, clock_timestamp()), s.timezone)
+            where s.id = v_schedule.id
+            returning s.* into v_schedule;
+            insert into procrastinate_agenda (at, id) values (v_schedule.next_at, -v_schedule.id);
+        end;
+    end loop;
+    insert into procrastinate_agenda (at, id) select clock_timestamp(), -i from unnest(v_left) i;
+end;
+$function$;
+
 comment on function procrastinate_run_schedules(bigint[]) is
-    'Defer the jobs of schedules that are due and move them on, or put back on the agenda what is not due. The caller holds the schedules'' rows.';
+    'Run the schedules that are due, or skip the runs that are refused. The caller holds the schedules'' rows.';
 
 create or replace function procrastinate_run_schedule(schedule text)
 returns bigint
