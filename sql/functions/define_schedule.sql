@@ -4,6 +4,8 @@ returns void
 language plpgsql
 volatile
 set search_path from current
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $function$
 begin
     update procrastinate_schedules s
@@ -14,7 +16,11 @@ begin
     where s.id = p_new.id;
     if p_new.next_at is distinct from p_old.next_at and p_new.next_at is not null then
         perform procrastinate_wake_clock(p_new.next_at);
-        insert into procrastinate_agenda (at, id) values (p_new.next_at, -p_new.id);
+        insert into procrastinate_agenda (at, id)
+        select p_new.next_at, -p_new.id
+        -- disabled and enabled over and over, or changed to and fro, it would have a row for each time
+        where current_setting('transaction_isolation') <> 'read committed'      -- a tick may have dropped what that still sees
+           or (select 1 from procrastinate_agenda a where a.at = p_new.next_at and a.id = -p_new.id limit 1) is null;
     end if;
 end;
 $function$;
@@ -59,6 +65,9 @@ begin
         raise exception 'invalid catch_up: %', catch_up using errcode = 'PJ001', detail = 'none, last and all are accepted.';
     end if;
     perform procrastinate_check_span('max_lateness', max_lateness);
+    if cron is null then
+        raise exception 'invalid cron: NULL' using errcode = 'PJ001';
+    end if;
     perform procrastinate_check_timezone(coalesce(timezone, 'UTC'));
     v_cron := procrastinate_parse_cron(cron);
 

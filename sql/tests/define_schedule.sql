@@ -1,6 +1,6 @@
 -- Schedules as people define, drop, enable and disable them.
 begin;
-select plan(43);
+select plan(45);
 
 create function pg_temp.message(p_sql text)
 returns text
@@ -42,7 +42,8 @@ from (values
     (14, $$ select procrastinate_drop_schedule('s') $$,                                                       'PJ007 schedule s is not defined',                       'one that is not defined cannot be dropped'),
     (15, $$ select procrastinate_enable_schedule('s') $$,                                                     'PJ007 schedule s is not defined',                       'nor enabled'),
     (16, $$ select procrastinate_disable_schedule('s') $$,                                                    'PJ007 schedule s is not defined',                       'nor disabled'),
-    (17, $$ select procrastinate_run_schedule('s') $$,                                                        'PJ007 schedule s is not defined',                       'nor run')
+    (17, $$ select procrastinate_run_schedule('s') $$,                                                        'PJ007 schedule s is not defined',                       'nor run'),
+    (18, $$ select procrastinate_define_schedule('s', null) $$,                                               'PJ001 invalid cron: NULL',                              'a schedule has a cron expression')
 ) c(n, command, want, sentence)
 order by c.n;
 select is_empty('select * from procrastinate_schedules', 'what was refused is not defined');
@@ -95,6 +96,8 @@ select results_eq($$ select enabled, next_at from pg_temp.defined('all') $$, $$ 
 select procrastinate_disable_schedule('all');
 select results_eq($$ select enabled, next_at from pg_temp.defined('all') $$, $$ values (false, null::timestamptz) $$, 'a schedule can be disabled');
 select is(procrastinate_enable_schedule('all'), procrastinate_cron_next('* * * * *', now()), 'enabled again it runs from now on');
+select is_empty(
+    'select a.at, a.id from procrastinate_agenda a group by 1, 2 having count(*) > 1', 'and is on the agenda once for each of its times, however often that was done');
 select pg_temp.move('all', now() - interval '1 min');
 select is(procrastinate_enable_schedule('all'), now() - interval '1 min', 'enabling does nothing to one that is enabled');
 select procrastinate_disable_schedule('all');
