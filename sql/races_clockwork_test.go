@@ -228,6 +228,30 @@ func TestTickComesAgainAtOnceForOneInstant(t *testing.T) {
 	}.test(t)
 }
 
+// A transaction may bring any number of rows that a tick has gone past. They are promoted a part at a time all the same.
+func TestManyLateRowsArePromotedInParts(t *testing.T) {
+	race{
+		run: func(db *session) {
+			one := db.session()
+			one.do(`begin`)
+			one.do(`insert into procrastinate_agenda (at, id) select now() - interval '1 h', n from generate_series(1, 20001) n`)
+			db.do(`select pg_current_xact_id()`)
+			db.do(tickLongAgo)
+			db.do(`select procrastinate_tick()`)
+			one.do(`commit`)
+			for _, left := range []struct{ span, rows string }{{"00:00:00", "10001"}, {"00:00:00", "1"}, {"00:00:01", "0"}} {
+				db.do(tickLongAgo)
+				db.want(left.span, `select procrastinate_tick()`)
+				db.want(left.rows, `select count(*) from procrastinate_agenda`)
+			}
+		},
+		guards: []guard{
+			without("a limit", "promote_agenda.sql", "                order by l.at\n                limit c_limit\n", ""),
+			without("going back to the others", "promote_agenda.sql", "when v_back is not null then v_back", ""),
+		},
+	}.test(t)
+}
+
 // The same for a row of the agenda, a body that is due, a token in the hand-over lane, the body of a lock's head.
 func TestPromotingWaitsForNobody(t *testing.T) {
 	race{

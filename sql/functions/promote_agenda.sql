@@ -27,6 +27,7 @@ declare
     v_seen         bigint;
     v_dealt        bigint;
     v_last         timestamptz;
+    v_back         timestamptz;
     v_job_ids      bigint[];
     v_schedule_ids bigint[];
 begin
@@ -44,16 +45,8 @@ begin
     into v_snapshot, v_any;
 
     if v_any then
-        with seen as materialized (
-            (
-                select a.ctid as place, a.at
-                from procrastinate_agenda a
-                where a.at >= p_tick.agenda_at and a.at <= v_now
-                order by a.at, a.id
-                limit c_limit
-            )
-            union
-            select a.ctid, a.at
+        with late as materialized (
+            select a.ctid as place, a.at
             from procrastinate_agenda a
             where a.xid >= p_tick.agenda_xid and a.at < p_tick.agenda_at and a.at <= v_now
             union
@@ -65,6 +58,21 @@ begin
                 where r.xid = x and r.at < p_tick.agenda_at and r.at <= v_now
                 offset 0
             ) a
+        ), seen as materialized (
+            (
+                select a.ctid as place, a.at
+                from procrastinate_agenda a
+                where a.at >= p_tick.agenda_at and a.at <= v_now
+                order by a.at, a.id
+                limit c_limit
+            )
+            union all
+            (
+                select l.place, l.at
+                from late l
+                order by l.at
+                limit c_limit
+            )
         ), dealt as materialized (
             select a.ctid as place, a.id
             from procrastinate_agenda a
@@ -98,10 +106,11 @@ begin
             (select count(*) from seen),
             (select count(*) from dealt),
             (select max(s.at) from seen s where s.at >= p_tick.agenda_at),
+            (select min(l.at) from late l having count(*) > c_limit),
             -- one job may have many rows, and must not get a place in the lock queue for each
             (select array_agg(distinct t.id) from taken t where t.id >= 0),
             (select array_agg(distinct -t.id) from taken t where t.id < 0)
-        into v_snapshot, v_seen, v_dealt, v_last, v_job_ids, v_schedule_ids;
+        into v_snapshot, v_seen, v_dealt, v_last, v_back, v_job_ids, v_schedule_ids;
         if v_job_ids is not null then
             perform procrastinate_hint_jobs(v_job_ids);
         end if;
@@ -110,7 +119,11 @@ begin
         end if;
     end if;
     if not v_any or v_seen = v_dealt then
-        p_tick.agenda_at := case when v_seen >= c_limit then coalesce(v_last, v_now) else v_now end;
+        p_tick.agenda_at := case
+            when v_back is not null then v_back     -- one late transaction may have millions: what is left of it is found by its time
+            when v_seen >= c_limit then coalesce(v_last, v_now)
+            else v_now
+        end;
         p_tick.agenda_xid := pg_snapshot_xmax(v_snapshot);
         p_tick.agenda_late := array(
             select pg_snapshot_xip(v_snapshot) union select pg_current_xact_id_if_assigned() where pg_current_xact_id_if_assigned() is not null);
@@ -119,4 +132,4 @@ end;
 $function$;
 
 comment on function procrastinate_promote_agenda(procrastinate_ticks) is
-    'Write the tokens of the jobs that became due and run the schedules that did, at most 10,000 at once; returns the position moved on.';
+    'Write the tokens of the jobs that became due and run the schedules that did, at most 10,000 at once and as many of late transactions; returns the position moved on.';
