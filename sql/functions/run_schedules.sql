@@ -92,7 +92,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 declare
-    c_span constant interval := interval '0.25 s';      -- what the tick promoted can run only when it commits
+    c_span constant interval := interval '0.5 s';       -- what the tick promoted can run only when it commits
     v_now      timestamptz := clock_timestamp();
     v_schedule procrastinate_schedules;
     v_due      record;
@@ -109,8 +109,9 @@ begin
     for v_schedule in
         select s.* from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled order by s.next_at, s.id
     loop
+        exit when clock_timestamp() > v_now + c_span;
         v_runs := '{}'::timestamptz[];
-        if v_schedule.next_at <= v_now and clock_timestamp() < v_now + c_span then
+        if v_schedule.next_at <= v_now then
             begin
                 v_due := procrastinate_due_runs(v_schedule, v_now);
                 v_runs := v_due.runs;
@@ -172,12 +173,15 @@ begin
     insert into procrastinate_agenda (at, id)
     select greatest(m.next_at, clock_timestamp()), -m.id        -- where the tick, which has come to v_now, finds what is due still
     from unnest(v_moved) m
-    where m.enabled and (select 1 from procrastinate_agenda a where a.at = m.next_at and a.id = -m.id limit 1) is null;
+    where m.enabled and (select 1 from procrastinate_agenda a where a.at = m.next_at and a.id = -m.id limit 1) is null
+    union all
+    select clock_timestamp(), -i
+    from (select unnest(p_ids) except select m.id from unnest(v_moved) m) l(i);
 end;
 $function$;
 
 comment on function procrastinate_run_batch(bigint[]) is
-    'Defer the jobs of schedules that are due and move them on, for a quarter of a second; put back on the agenda what is not due, or has its turn later. The caller holds the schedules'' rows.';
+    'Defer the jobs of schedules that are due and move them on, for half a second; put back on the agenda what is not due, or has its turn later. The caller holds the schedules'' rows.';
 
 -- Called by tick for schedules whose rows it has locked. A tick must not fail for one schedule, nor wait for a queueing lock: what
 -- cannot be deferred is skipped, and the schedule says why. What a user's trigger or constraint refuses is found by making them one by one.
@@ -192,7 +196,7 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 declare
-    c_span constant interval := interval '0.25 s';
+    c_span constant interval := interval '0.5 s';
     v_until    timestamptz;
     v_schedule procrastinate_schedules;
     v_left     bigint[] := '{}'::bigint[];
