@@ -30,7 +30,8 @@ comment on function procrastinate_move_schedule(procrastinate_schedules, procras
 
 -- The next run is kept when neither the cron expression nor its time zone changes: a worker that declares its schedules when it starts
 -- must not pass over one that is due this moment. With others, the new ones count from where the clockwork has come: what both name is
--- run once, and nothing that was run already is run again, should the clock have been set back.
+-- run once, and nothing that was run already is run again, should the clock have been set back. (last_at may be of a run by hand, and
+-- later than runs that are still due.)
 create or replace function procrastinate_define_schedule(
     schedule       text,
     cron           text,
@@ -91,7 +92,7 @@ begin
         v_new.next_at := null;
     elsif v_old.next_at is null or (v_old.cron, v_old.timezone) <> (v_new.cron, v_new.timezone) then
         v_new.next_at := procrastinate_next_run(
-            v_cron, greatest(v_old.last_at, least(clock_timestamp(), v_old.next_at - interval '1 s')), v_new.timezone);
+            v_cron, least(v_old.next_at - interval '1 s', greatest(v_old.last_at, clock_timestamp())), v_new.timezone);
     end if;
     perform procrastinate_move_schedule(v_old, v_new);
     return v_new.next_at;

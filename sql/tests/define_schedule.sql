@@ -1,6 +1,6 @@
 -- Schedules as people define, drop, enable and disable them.
 begin;
-select plan(45);
+select plan(46);
 
 create function pg_temp.message(p_sql text)
 returns text
@@ -87,6 +87,11 @@ select ok((select h.next_at >= date_trunc('second', now()) - interval '1 min' fr
 update procrastinate_schedules set last_at = date_trunc('second', now()) + interval '1 hour', next_at = date_trunc('second', now()) + interval '1 hour 1 s' where schedule_name = 'hello';
 select procrastinate_define_schedule('hello', '*/2 * * * * *') as next \gset
 select ok(:'next' > date_trunc('second', now()) + interval '1 hour', 'a run that was made already is not made again when the clock was set back');
+update procrastinate_schedules set last_at = now(), next_at = date_trunc('second', now()) - interval '1 hour' where schedule_name = 'hello';
+select is(
+    procrastinate_define_schedule('hello', '* * * * * *'), date_trunc('second', now()) - interval '1 hour',
+    'a run by hand is none of those that are due');
+select pg_temp.move('hello', now() + interval '1 h');
 select procrastinate_define_schedule('all', '* * * * *');
 select results_eq($$ select enabled, task_name from pg_temp.defined('all') $$, $$ values (false, 'all') $$, 'a schedule that was disabled stays so when it is defined again');
 select procrastinate_define_schedule('all', '* * * * *', enabled => true);
@@ -97,7 +102,7 @@ select procrastinate_disable_schedule('all');
 select results_eq($$ select enabled, next_at from pg_temp.defined('all') $$, $$ values (false, null::timestamptz) $$, 'a schedule can be disabled');
 select is(procrastinate_enable_schedule('all'), procrastinate_cron_next('* * * * *', now()), 'enabled again it runs from now on');
 select is_empty(
-    'select a.at, a.id from procrastinate_agenda a group by 1, 2 having count(*) > 1', 'and is on the agenda once for each of its times, however often that was done');
+    $$ select a from pg_temp.agenda('all') a group by 1 having count(*) > 1 $$, 'and is on the agenda once for each of its times, however often that was done');
 select pg_temp.move('all', now() - interval '1 min');
 select is(procrastinate_enable_schedule('all'), now() - interval '1 min', 'enabling does nothing to one that is enabled');
 select procrastinate_disable_schedule('all');
