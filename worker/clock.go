@@ -82,16 +82,18 @@ func newClock(queue clockwork, log *slog.Logger, ear *ear) *clock {
 	return &clock{queue: queue, log: log, hints: make(chan time.Time, 1), ear: ear}
 }
 
-// hint asks for a tick at that time, or before. One goroutine may call it, which then never waits.
+// hint asks for a tick at that time, or before.
 func (c *clock) hint(at time.Time) {
-	select {
-	case other := <-c.hints:
-		if other.Before(at) {
-			at = other
+	for {
+		select {
+		case c.hints <- at:
+			return
+		case other := <-c.hints:
+			if other.Before(at) {
+				at = other
+			}
 		}
-	default:
 	}
-	c.hints <- at
 }
 
 const (

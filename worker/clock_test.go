@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -158,6 +159,29 @@ func TestDeafWorkerLooksWhenSomethingWasDue(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The tick tells when it is due again, which may be before the next one would have come.
+func TestDeafWorkerTicksWhenAJobIsPutOff(t *testing.T) {
+	for name, err := range map[string]error{"fails": RetryIn(errors.New("no"), 100*ms), "is snoozed": Snooze(100 * ms)} {
+		for _, hears := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, hears: %v", name, hears), func(t *testing.T) {
+				db := newFake(job(1))
+				run := func(context.Context, *Job) (any, error) {
+					time.Sleep(500 * ms)
+					return nil, err
+				}
+				try(t, db, Config{}, run, func(tr *trial) {
+					tr.ear.hears.Store(hears)
+					want := []time.Duration{0, 500 * ms}
+					if hears {
+						want = want[:1]
+					}
+					tr.ticked(t, 900*ms, want...)
+				})
+			})
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ func (s *shift) accepted(batch []*held, outcomes []outcome) {
 	for _, o := range outcomes {
 		what[o.id] = o.what
 	}
+	putOff := false
 	for _, h := range batch {
 		switch what[h.job.ID] {
 		case outcomeBusy:
@@ -19,10 +20,14 @@ func (s *shift) accepted(batch []*held, outcomes []outcome) {
 		default:
 			s.drop(h)
 			s.report(h, what[h.job.ID])
+			putOff = putOff || what[h.job.ID] == "todo"
 			if h.job.Lock != nil && h.ending.kind != succeeded {
 				s.hungry, s.drained = true, false // the next of its lock waits for somebody's fetch; a success comes with one
 			}
 		}
+	}
+	if putOff {
+		s.postponed()
 	}
 }
 

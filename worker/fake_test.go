@@ -163,7 +163,11 @@ func (f *fake) fail(_ context.Context, _ int64, failures []failure) (outcomes []
 	err = f.do("fail", ids, func() {
 		var failed []outcome
 		outcomes = f.end("fail", ids, func(i int) string {
-			failed = append(failed, outcome{ids[i], "failed"})
+			status := "failed"
+			if failures[i].retryIn != nil {
+				status = "todo"
+			}
+			failed = append(failed, outcome{ids[i], status})
 			return "fail " + failures[i].text
 		}, false)
 		outcomes = append(outcomes, failed...)
@@ -352,6 +356,7 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		e := &ear{config: s.config, shifts: map[*shift]bool{s: true}}
 		c := newClock(db, s.log, e)
 		e.hint = c.hint
+		s.postponed = e.tickIfDeaf
 		e.hears.Store(true)
 		tr := &trial{
 			shift: s, ear: e, db: db, log: log, start: time.Now(),

@@ -142,6 +142,7 @@ func (w *Worker) runShift(ctx context.Context, g group, id int64, at time.Time, 
 	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	s := newShift(g.config, w.queue, g.handlers, id, w.maxAlone, at)
+	s.postponed = w.ear.tickIfDeaf
 	var background sync.WaitGroup
 	background.Go(func() { s.beats(ctx) })
 	defer w.ear.add(s)()

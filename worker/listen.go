@@ -124,6 +124,13 @@ func (e *ear) lookIfDeaf() {
 	}
 }
 
+// tickIfDeaf has the clock look what is due: a job that was put off, perhaps for less than the time between two ticks.
+func (e *ear) tickIfDeaf() {
+	if !e.hears.Load() {
+		e.hint(time.Now())
+	}
+}
+
 // listens waits for notifications, and connects again when the connection breaks. Where none come it gives up: to go on would
 // leave a listen on every connection of the pooler.
 func (e *ear) listens(ctx context.Context) {

@@ -43,6 +43,7 @@ type shift struct {
 	closed     chan struct{}   // nobody reads the mailbox any more
 	calls      sync.WaitGroup  // calls to the database
 	beatNow    chan struct{}
+	postponed  func() // is called when jobs were put off
 
 	now       time.Time       // of this step
 	held      map[int64]*held // all that the database thinks it holds, as far as known
