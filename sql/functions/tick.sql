@@ -43,7 +43,7 @@ begin
     end if;
     v_keeps := coalesce(v_last.keeper = worker_id, true);
     v_tick := v_last;
-    v_tick.keeper := coalesce(worker_id, v_last.keeper);
+    v_tick.keeper := worker_id;      -- also NULL: the note of a keeper that died must not be renewed
 
     if v_keeps then
         v_tick := procrastinate_tidy(v_tick);

@@ -1,6 +1,6 @@
 -- The clockwork.
 begin;
-select plan(36);
+select plan(37);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -104,7 +104,9 @@ select results_eq(
     'it promotes what is due all the same');
 update procrastinate_ticks t set at = t.at - interval '0.6 s';
 select is(procrastinate_tick(), interval '1 s', 'who does not say who it is does all, too');
-select is(pg_temp.keeper(), 'w', 'and leaves the clock to its keeper');
+select is(pg_temp.keeper(), null, 'and the next who does keeps the clock');
+select procrastinate_tick(:worker);
+select is(pg_temp.keeper(), 'w', 'at once');
 update procrastinate_ticks t set at = t.at - interval '1.6 s';
 select is(procrastinate_tick(:other), interval '1 s', 'when the keeper was not heard of for a while another takes its place');
 select is(pg_temp.keeper(), 'other', 'which the next ones see');
