@@ -176,7 +176,11 @@ begin
     where m.enabled and (select 1 from procrastinate_agenda a where a.at = m.next_at and a.id = -m.id limit 1) is null
     union all
     select clock_timestamp(), -i
-    from (select unnest(p_ids) except select m.id from unnest(v_moved) m) l(i);
+    from (
+        select s.id from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled
+        except
+        select m.id from unnest(v_moved) m
+    ) l(i);
 end;
 $function$;
 
