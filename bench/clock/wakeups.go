@@ -156,9 +156,11 @@ const (
 func lockHandedOver(count int, how string) func(context.Context, *room) error {
 	return func(ctx context.Context, r *room) error {
 		queues, t := []string{oneQueue, otherQueue}, soon
+		if how == jobDeleted || how == workerDeleted {
+			t = none("ms") // somebody's next tick finds out
+		}
 		if how == workerDeleted {
 			queues = []string{otherQueue} // A's worker is a session of ours
-			t = none("ms")                // somebody's next tick finds out
 			if err := r.exec(ctx, `select procrastinate_define_task('hold or fail', on_stall => 'fail')`); err != nil {
 				return err
 			}
