@@ -45,7 +45,7 @@ test-sql: build deps ## Run the pgTAP tests only
 	@scripts/with-postgres scripts/test-sql "$$SCHEMA"
 
 test-go: deps ## Run the Go tests only
-	@scripts/with-postgres go test $(RACE) -count=1 -timeout 3m -tags integration ./...
+	@scripts/with-postgres go test $(RACE) -count=1 -timeout 8m -tags integration ./...
 
 check: lint ## Run what CI runs: lint, then test
 	@$(MAKE) test
