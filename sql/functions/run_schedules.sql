@@ -42,10 +42,10 @@ stable
 set search_path from current
 as $function$
 declare
-    c_slack constant interval := interval '10 s';       -- ticks come every second, and may be busy
+    c_slack constant interval := interval '10 s';       -- is not late: ticks come every second, and may be busy
     c_limit constant integer  := 1000;                  -- the others come with the next tick
     v_cron   procrastinate_cron := procrastinate_parse_cron(p_schedule.cron);
-    v_oldest timestamptz := p_now - case p_schedule.catch_up when 'none' then c_slack else p_schedule.max_lateness end;
+    v_oldest timestamptz := p_now - case p_schedule.catch_up when 'none' then c_slack else greatest(p_schedule.max_lateness, c_slack) end;
     v_run    timestamptz := p_schedule.next_at;
 begin
     runs := '{}'::timestamptz[];
@@ -70,14 +70,15 @@ begin
     end if;
 
     if runs = '{}' or runs[1] > p_schedule.next_at then
-        skipped_at := p_schedule.next_at;
+        skipped_at := procrastinate_last_run(
+            v_cron, p_schedule.next_at - interval '1 s', coalesce(runs[1] - interval '1 s', p_now), p_schedule.timezone);
         skipped_why := case when skipped_at < v_oldest then 'too late' else 'a later run was due too' end;
     end if;
 end;
 $function$;
 
 comment on function procrastinate_due_runs(procrastinate_schedules, timestamptz) is
-    'The runs of a schedule that was due, as its catch_up says, at most 1,000; the next one after them; and the first that is skipped, and why.';
+    'The runs of a schedule that was due, as its catch_up says, at most 1,000; the next one after them; and the last that is skipped, and why.';
 
 -- The row's next_at is what makes each run happen once: whoever defers a run moves it on, in the same transaction, and holds the row
 -- until then. A row of the agenda is a hint only, and may be one of many.

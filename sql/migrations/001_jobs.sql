@@ -208,14 +208,14 @@ comment on column procrastinate_schedules.priority is 'The priority of its jobs;
 comment on column procrastinate_schedules.lock is 'The lock of its jobs; NULL: as the task says.';
 comment on column procrastinate_schedules.queueing_lock is 'The queueing lock of its jobs; a run is skipped while a job waits with it.';
 comment on column procrastinate_schedules.catch_up is 'What becomes of runs that nobody ticked for: none, last or all of them are made up for.';
-comment on column procrastinate_schedules.max_lateness is 'A run that is later than this is skipped.';
+comment on column procrastinate_schedules.max_lateness is 'A run that is later than this, and than 10 s, is skipped; means nothing where none is made up for.';
 comment on column procrastinate_schedules.pass_timestamp is 'Whether its jobs get the time of the run as args.timestamp, in seconds since 1970.';
 comment on column procrastinate_schedules.enabled is 'Whether it runs.';
 comment on column procrastinate_schedules.defined_at is 'When it was last defined.';
 comment on column procrastinate_schedules.next_at is 'The next run; all before it were deferred or skipped. NULL: not enabled.';
 comment on column procrastinate_schedules.last_at is 'The last run that was deferred.';
 comment on column procrastinate_schedules.last_job_id is 'Its job.';
-comment on column procrastinate_schedules.skipped_at is 'The last run that was skipped.';
+comment on column procrastinate_schedules.skipped_at is 'The last run that was skipped, as far as is known.';
 comment on column procrastinate_schedules.skipped_why is 'Why it was.';
 
 create table procrastinate_workers (

@@ -1,6 +1,6 @@
 -- Schedules that are due.
 begin;
-select plan(47);
+select plan(48);
 
 -- as if the clockwork had not come further than this: the next run lies there
 create function pg_temp.move(name text, next timestamptz) returns void language sql as
@@ -95,8 +95,8 @@ select procrastinate_tick();
 select results_eq($$ select pg_temp.runs('last') $$, 'select pg_temp.minute(0)', 'of missed runs the last is made up for');
 select results_eq(
     $$ select next_at, last_at, skipped_at, skipped_why from pg_temp.schedule('last') $$,
-    $$ select pg_temp.minute(-1), pg_temp.minute(0), pg_temp.minute(3), 'a later run was due too' $$,
-    'the first that was not is noted');
+    $$ select pg_temp.minute(-1), pg_temp.minute(0), pg_temp.minute(1), 'a later run was due too' $$,
+    'the last that was not is noted');
 select results_eq(
     $$ select pg_temp.runs('all') $$, 'select pg_temp.minute(n) from generate_series(3, 0, -1) n', 'or all of them are, in their order');
 select results_eq(
@@ -122,6 +122,15 @@ select results_eq(
 select pg_temp.move(c, date_trunc('year', now() at time zone 'UTC') at time zone 'UTC' - interval '5 years') from unnest('{none,last,all}'::text[]) c;
 select procrastinate_tick();
 select is_empty('select * from procrastinate_jobs', 'nor are several');
+delete from procrastinate_schedules;
+
+select procrastinate_define_schedule(c, '* * * * * *', catch_up => c, max_lateness => '0') from unnest('{last,all}'::text[]) c;
+select pg_temp.move(c, date_trunc('second', clock_timestamp()) - interval '1 s') from unnest('{last,all}'::text[]) c;
+select procrastinate_tick();
+select results_eq(
+    $$ select j.task_name::text, count(*) > 0 from procrastinate_jobs j group by 1 order by 1 $$, $$ values ('all', true), ('last', true) $$,
+    'however little may be made up for, a run is made that is due this moment');
+delete from procrastinate_jobs;
 delete from procrastinate_schedules;
 
 select procrastinate_define_schedule('many', '* * * * * *', catch_up => 'all', max_lateness => '1 hour');
@@ -164,7 +173,8 @@ delete from procrastinate_jobs;
 delete from procrastinate_schedules;
 
 -- what cannot be deferred
-select procrastinate_define_schedule('no name', '* * * * *', 'send');
+select procrastinate_define_schedule('no name', '* * * * *', 'send', '{"to": "a"}');
+update procrastinate_schedules set args = '{}' where schedule_name = 'no name';
 select procrastinate_define_schedule('well', '* * * * *', 'send', '{"to": "b"}');
 select pg_temp.move(s, pg_temp.minute(0)) from unnest('{no name,well}'::text[]) s;
 select procrastinate_tick();
