@@ -59,6 +59,10 @@ declare
     v_new  procrastinate_schedules;
 begin
     perform procrastinate_check_name('schedule', schedule);
+    if task like '{%' then
+        raise exception 'invalid task: %', task
+            using errcode = 'PJ001', detail = 'It looks like the arguments of a job.', hint = format('Name them: args => %L.', task);
+    end if;
     perform procrastinate_check_new_jobs(array[row(
         coalesce(task, schedule), coalesce(args, '{}'), queue, priority, lock, queueing_lock, null, null, null, 'error', '{}'
     )::procrastinate_new_job]);
@@ -94,6 +98,7 @@ begin
         v_new.next_at := procrastinate_next_run(
             v_cron, least(v_old.next_at - interval '1 s', greatest(v_old.last_at, clock_timestamp())), v_new.timezone);
     end if;
+    perform procrastinate_schedule_job(v_new, clock_timestamp());       -- its args are those that the task's lock names, or PJ008
     perform procrastinate_move_schedule(v_old, v_new);
     return v_new.next_at;
 end;
@@ -105,21 +110,21 @@ each run, however many workers tick. Its metadata has schedule, the name, and sc
 If cron and timezone stay as they were, so does the next run. A run missed while the schedule was not enabled is not made up for.
 schedule: a name of 1 to 128 characters.
 cron: when it runs, 5 fields, or 6 with seconds last, or @hourly and so on, as for procrastinate_cron_next.
-task: what to run, a name of 1 to 128 characters; NULL: the name of the schedule.
+task: what to run, a name of 1 to 128 characters that does not begin with a brace; NULL: the name of the schedule.
 args: a JSON object; NULL: {}.
 timezone: whose clock cron goes by, an area and a place as in Europe/Berlin; NULL: UTC.
 queue: a name of 1 to 128 characters; NULL: as the task says.
 priority: higher runs first; NULL: as the task says.
-lock: jobs sharing it run one at a time; at most 1,024 bytes; NULL: as the task says.
-queueing_lock: a run is skipped while a job waits with it, which the schedule records; at most 1,024 bytes; NULL: none.
-catch_up: what becomes of runs that nobody ticked for. none: a run later than 10 s is skipped. last: of several the latest, if it is
-no later than max_lateness. all: each that is no later than max_lateness. NULL: last.
-max_lateness: from 0 to 100 years; NULL: 10 minutes.
+lock: jobs sharing it run one at a time; at most 1,024 bytes, taken as it is; NULL: as the task says.
+queueing_lock: a run is skipped while a job waits with it (not: runs), which the schedule records; at most 1,024 bytes; NULL: none.
+catch_up: what becomes of runs that nobody ticked for. last: of several the latest is made, if it is no later than max_lateness. all:
+each that is no later than max_lateness. none: the latest, if it is no later than 10 s. NULL: last.
+max_lateness: for last and all, from 0 to 100 years; 10 s never count as late; NULL: 10 minutes.
 pass_timestamp: whether the job gets the time of the run as timestamp in its args, in whole seconds since 1970; NULL: false.
 enabled: whether it runs; NULL: as it was, true for a new one.
 Returns the time of the next run; NULL: not enabled.
 Raises 40001 (the schedule was dropped at the same time: define it again), PJ001 (an argument is out of its range), PJ006 (cron or
-timezone is not accepted, the message names the field), PJ008 (args are not an object).';
+timezone is not accepted, the message names the field), PJ008 (args are not an object, or lack what the task''s lock names).';
 
 create or replace function procrastinate_lock_schedule(p_schedule text)
 returns procrastinate_schedules

@@ -1,6 +1,6 @@
 -- Schedules as people define, drop, enable and disable them.
 begin;
-select plan(46);
+select plan(48);
 
 create function pg_temp.message(p_sql text)
 returns text
@@ -24,6 +24,7 @@ create function pg_temp.move(name text, next timestamptz) returns void language 
        update procrastinate_schedules s set next_at = next where s.schedule_name = name $$;
 
 -- what is accepted
+select procrastinate_define_task('locked', lock => 'l-{a}');
 select is(pg_temp.message(c.command), c.want, c.sentence)
 from (values
     (1,  $$ select procrastinate_define_schedule(null, '@daily') $$,                                          'PJ001 invalid schedule: NULL',                          'a schedule has a name'),
@@ -32,6 +33,8 @@ from (values
     (4,  $$ select procrastinate_define_schedule('s', '61 * * * *') $$,                                       'PJ006 invalid cron: minute: 61',                        'a cron expression is checked when it is defined'),
     (5,  $$ select procrastinate_define_schedule('s', '@daily', timezone => 'Mars/Olympus_Mons') $$,          'PJ006 invalid timezone: Mars/Olympus_Mons',             'and so is a time zone'),
     (6,  $$ select procrastinate_define_schedule('s', '@daily', task => '') $$,                               'PJ001 invalid task: 0 characters, 1 to 128 are accepted', 'a task has a name'),
+    (18, $$ select procrastinate_define_schedule('s', '@daily', '{"to": "a"}') $$,                             'PJ001 invalid task: {"to": "a"}',                       'which is not what args are in a defer'),
+    (19, $$ select procrastinate_define_schedule('s', '@daily', 'locked', '{"b": 1}') $$,                      'PJ008 args lack a, which the lock of the task names',   'its args have what the lock of its task names'),
     (7,  $$ select procrastinate_define_schedule('s', '@daily', args => '[]') $$,                             'PJ008 args of task s are a JSON array, not an object',  'arguments are given by name'),
     (8,  $$ select procrastinate_define_schedule('s', '@daily', queue => repeat('q', 129)) $$,                'PJ001 invalid queue: 129 characters, 1 to 128 are accepted', 'a queue''s name has a bound'),
     (9,  $$ select procrastinate_define_schedule('s', '@daily', lock => repeat('l', 1025)) $$,                'PJ001 invalid lock: 1025 bytes, at most 1024 are accepted', 'a lock has a bound'),
