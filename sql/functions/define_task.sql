@@ -145,8 +145,8 @@ timeout: bound of one attempt, from 1 ms to 100 years, kept by the worker; built
 on_stall: what becomes of a job whose worker died. retry: todo again, up to max_rescues. fail: failed. Built in: retry.
 max_rescues: a job fails when so many workers died with it, at least 1; built in: 3.
 keep_succeeded: how long a job is kept that succeeded, from 0 to 100 years; built in: 7 days. Then tick deletes it, and its attempts;
-0: it is deleted as it ends. If a task''s jobs are to be kept longer, that holds for all that are there; if less long, for those that end
-from then on: procrastinate_prune_jobs deletes the others.
+0: it is deleted as it ends. If a task''s jobs are to be kept longer, that holds for all that are there; if less long, perhaps only for
+those that end from then on: procrastinate_delete_jobs and procrastinate_prune_jobs delete the others.
 keep_failed: the same for jobs that ended otherwise; built in: 30 days.
 shared: whether Python''s workers may have the task too, once a worker has registered for it; built in: false. Stored; this version
 serves no Python workers.
