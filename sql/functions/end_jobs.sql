@@ -115,6 +115,7 @@ begin
 
     if v_gone <> '{}' then
         delete from procrastinate_jobs j where j.id = any (v_gone);
+        v_noted := v_noted || array(select j.id from procrastinate_jobs j where j.id = any (v_gone));     -- a trigger of users' may keep some
     end if;
     if v_noted <> '{}' then
         perform procrastinate_note_jobs(v_noted);

@@ -1,6 +1,6 @@
 -- Every way of a job out of its status but plain success. The functions that call this check who may; here: what it does.
 begin;
-select plan(41);
+select plan(42);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -267,6 +267,14 @@ select set_eq('select queueing_lock from procrastinate_queueing_locks', $$ value
 select set_eq('select q.job_id from procrastinate_lock_queue q', $$ values (pg_temp.job('f2')), (pg_temp.job('f6')) $$, 'and their locks');
 select is_empty('select * from procrastinate_attempts a where not exists (select from procrastinate_jobs j where j.id = a.job_id)', 'and no attempt');
 select results_eq('select count(*) from procrastinate_retention', 'values (1::bigint)', 'nor is anything noted of them');
+create function pg_temp.keep() returns trigger language plpgsql as $$ begin return null; end $$;
+create trigger keep before delete on procrastinate_jobs for each row execute function pg_temp.keep();
+select count(*) from pg_temp.end_job('f6', 'cancelled', 'cancelled');
+drop trigger keep on procrastinate_jobs;
+select results_eq(
+    $$ select j.status from procrastinate_jobs j join procrastinate_retention r on j.id = any (r.job_ids) where j.id = pg_temp.job('f6') $$,
+    $$ values ('cancelled'::procrastinate_job_status) $$,
+    'but of one whose deletion a trigger skips');
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
 
 select * from finish();

@@ -1,6 +1,6 @@
 -- Finishing jobs with success, and exchanging them for the next ones.
 begin;
-select plan(58);
+select plan(59);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -223,6 +223,14 @@ select procrastinate_defer(t, format('{"name": "%s"}', t)::jsonb) from unnest('{
 select count(*) from procrastinate_finish_jobs(:worker, array(select f.id from procrastinate_fetch_jobs(:worker, 10) f));
 select results_eq('select name from job order by 1', $$ values ('brief'), ('d'), ('e') $$, 'the definition of * holds for tasks that say nothing else');
 select is_empty('select * from procrastinate_check()', 'all is well without those');
+create function pg_temp.keep() returns trigger language plpgsql as $$ begin return case when old.args ->> 'name' <> 'kept' then old end; end $$;
+create trigger keep before delete on procrastinate_jobs for each row execute function pg_temp.keep();
+select procrastinate_defer('send', format('{"name": "%s"}', n)::jsonb) from unnest('{gone,kept}'::text[]) n;
+select count(*) from procrastinate_finish_jobs(:worker, array(select f.id from procrastinate_fetch_jobs(:worker, 10) f));
+select results_eq(
+    $$ select name, status from job where name in ('gone', 'kept') $$, $$ values ('kept', 'succeeded'::procrastinate_job_status) $$,
+    'a job whose deletion a trigger skips ends all the same');
+drop trigger keep on procrastinate_jobs;
 select procrastinate_drop_task('*');
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
 
