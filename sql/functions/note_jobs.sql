@@ -15,6 +15,7 @@ set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_mergejoin = off
+set enable_hashjoin = on        -- tick's is off, and thousands of tasks would each be compared with each
 set enable_sort = off
 as $function$
 begin

@@ -1,6 +1,8 @@
 -- What is noted of jobs whose lease goes, or that never were in one.
 begin;
-select plan(17);
+select plan(18);
+
+set local enable_hashjoin = off;         -- as in tick
 
 create temp table made (name text primary key, id bigint);
 create function pg_temp.make(name text, status text, ended interval default null, task text default 't', worker bigint default null) returns void language sql as $$
@@ -107,6 +109,15 @@ delete from procrastinate_retention;
 select procrastinate_define_task('*', keep_succeeded => '10000 s');
 select procrastinate_note_jobs(array(select j.id from procrastinate_jobs j));
 select results_eq('select count(distinct delete_at) from note', $$ values (1::bigint) $$, 'the longer it is kept the rougher may be its time');
+
+-- within a statement_timeout of a minute; with each job compared with each task it would take longer
+with job as (
+    insert into procrastinate_jobs as j (task_name, status, finished_at) select 'task of ' || n, 'succeeded', now() from generate_series(1, 30000) n returning j.id
+)
+insert into procrastinate_leases (worker_id, job_ids) select :worker, array_agg(j.id) from job j;
+select lives_ok(
+    'select procrastinate_note_jobs(p_leases => array(select l.ctid from procrastinate_leases l))', 'of as many tasks as there are jobs all are noted in due time');
+delete from procrastinate_jobs j where j.task_name like 'task of%';
 select is_empty('select * from procrastinate_check()', 'all is well');
 
 select * from finish();
