@@ -22,6 +22,7 @@ as $function$
 declare
     c_note  constant interval := interval '0.5 s';
     c_stale constant interval := interval '1.5 s';
+    c_rare  constant interval := interval '1 s';        -- of deleting, in a tick that comes after a minute or more
     v_now     timestamptz := clock_timestamp();
     v_last    procrastinate_ticks;
     v_tick    procrastinate_ticks;
@@ -59,7 +60,7 @@ begin
         end loop;
 
         select r.p_at, r.p_until, r.p_again into v_tick.pruned_at, v_tick.pruned_until, v_again
-        from procrastinate_retain_jobs(v_tick.pruned_at, v_tick.pruned_until) r;
+        from procrastinate_retain_jobs(v_tick.pruned_at, v_tick.pruned_until, least((v_now - v_last.at) / 50, c_rare)) r;
 
         v_tick.at := clock_timestamp();
         if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at or v_tick.tidied_at <> v_last.tidied_at

@@ -1,6 +1,6 @@
 -- Retention: jobs whose time has come are deleted, in small batches, and no others.
 begin;
-select plan(34);
+select plan(44);
 set local client_min_messages = warning;
 
 -- A job that ended so long ago, and its note.
@@ -98,7 +98,31 @@ select is_empty('table procrastinate_retention', 'and their notes');
 select results_eq(
     'select at = now() - interval $d$1 s$d$, until, again from pg_temp.retain(now() - interval $d$1 s$d$)', $$ values (true, timestamptz '-infinity', null::interval) $$,
     'with nothing to delete nothing is moved on');
-select is((select at < clock_timestamp() from pg_temp.retain(clock_timestamp() + interval '1 hour')), false, 'nor then');
+select is((select at < clock_timestamp() from pg_temp.retain(clock_timestamp() + interval '1 hour')), false, 'and deleted nothing');
+
+-- where ticks are rare
+with job as (
+    insert into procrastinate_jobs as j (task_name, status, finished_at) select 't', 'succeeded', now() - interval '8 days' from generate_series(1, 2500) returning j.id
+)
+insert into procrastinate_retention (delete_at, job_ids) select now() - j.id % 5 * interval '1 s', array_agg(j.id) from job j group by j.id % 5;
+select is((select r.p_again from procrastinate_retain_jobs('-infinity', '-infinity', '1 min') r), null, 'given time, it does not want to come again');
+select results_eq('table left_over', 'values (0)', 'but deletes all in one go');
+
+-- what takes long
+create function pg_temp.slowly() returns trigger language plpgsql as $$ begin perform pg_sleep(0.01); return old; end $$;
+create trigger slowly before delete on procrastinate_jobs for each row execute function pg_temp.slowly();
+with job as (
+    insert into procrastinate_jobs as j (task_name, status, finished_at) select 't', 'succeeded', now() - interval '8 days' from generate_series(1, 1000) returning j.id
+)
+insert into procrastinate_retention (delete_at, job_ids) select now(), array_agg(j.id) from job j;
+select isnt((select again from pg_temp.retain()), null, 'a batch that takes long is not all deleted,');
+select cmp_ok((table left_over), '<', 1000, 'but begun,');
+select cmp_ok((table left_over), '>', 900, 'for about as long as a tick may take');
+select results_eq(
+    'select bool_and(r.delete_at < clock_timestamp() + interval $d$1 s$d$), sum(cardinality(r.job_ids)) = (table left_over) from procrastinate_retention r', 'values (true, true)',
+    'the others are noted for a second later');
+drop trigger slowly on procrastinate_jobs;
+delete from procrastinate_jobs; delete from procrastinate_retention;
 
 -- when somebody has just deleted: the milliseconds that it takes to look may be many, but not each time
 create function pg_temp.refrain() returns boolean language plpgsql as $$
@@ -133,23 +157,41 @@ begin
         raise foreign_key_violation using message = 'there is a receipt';
     elsif old.id = pg_temp.id('loved') then
         raise exception 'no';
+    elsif old.id = pg_temp.id('broken') then
+        insert into no_such_table values (old.id);
+    elsif old.id = pg_temp.id('own') then
+        raise exception using errcode = 'ZZ123', message = 'an error of their own';
     elsif old.id = pg_temp.id('kept') then
         return null;
     end if;
     return old;
 end $$;
 create trigger refuse before delete on procrastinate_jobs for each row execute function pg_temp.refuse();
-select pg_temp.make('needed'), pg_temp.make('loved'), pg_temp.make('a'), pg_temp.make('b'), pg_temp.make('new', ended => '1 s');
+select pg_temp.make('needed'), pg_temp.make('loved'), pg_temp.make('broken'), pg_temp.make('own'), pg_temp.make('a'), pg_temp.make('b'),
+    pg_temp.make('new', ended => '1 s');
 set local client_min_messages = error;
 select lives_ok('select * from pg_temp.retain()', 'a job that users do not let go stops nobody');
-select set_eq('table job', $$ values ('needed'), ('loved'), ('new') $$, 'the others are deleted all the same');
-select set_eq('table note', $$ values ('needed', 60), ('loved', 60), ('new', 10080) $$, 'and it is noted for an hour later');
+select set_eq('table job', $$ values ('needed'), ('loved'), ('broken'), ('own'), ('new') $$, 'the others are deleted all the same');
+select set_eq('table note', $$ values ('needed', 60), ('loved', 60), ('broken', 60), ('own', 60), ('new', 10080) $$, 'and it is noted for an hour later');
 select is_empty('select * from procrastinate_check()', 'all is well with it');
 delete from procrastinate_retention; delete from made where name <> 'needed';
 select pg_temp.make('kept');
 select count(*) from pg_temp.retain();
 select set_eq('table note', $$ values ('kept', 1) $$, 'one whose deletion a trigger skips is noted for a minute later');
 drop trigger refuse on procrastinate_jobs;
+
+-- one of which a deferred constraint says at the commit that it cannot
+delete from procrastinate_jobs; delete from procrastinate_retention; delete from made;
+create table receipts (job_id bigint references procrastinate_jobs deferrable initially deferred);
+select pg_temp.make('needed'), pg_temp.make('a');
+insert into receipts values (pg_temp.id('needed'));
+select lives_ok('select * from pg_temp.retain()', 'a constraint that would be checked at the end of a tick is checked before');
+select set_eq('table job', $$ values ('needed') $$, 'and keeps its job');
+select lives_ok('insert into receipts values (0)', 'then it is deferred again');
+delete from receipts;
+set constraints all immediate;
+drop table receipts;
+set constraints all deferred;
 
 -- by tick
 delete from procrastinate_jobs; delete from procrastinate_retention; delete from made;
@@ -178,10 +220,21 @@ update procrastinate_ticks t set tidied_at = now() - interval '1 min', tidied_le
 select procrastinate_tick();
 select results_eq('select cardinality(r.job_ids) from procrastinate_retention r', 'values (2)', 'what a worker finished is noted when its lease goes');
 update procrastinate_jobs j set finished_at = j.finished_at - interval '1 min' where j.status = 'succeeded';
-update procrastinate_retention r set delete_at = now();
+update procrastinate_retention r set delete_at = clock_timestamp();
 update procrastinate_ticks t set pruned_at = '-infinity';
 select procrastinate_tick();
 select results_eq('select j.status from procrastinate_jobs j', $$ values ('todo'::procrastinate_job_status) $$, 'and deleted when its time has come');
+
+-- ticks that are rare
+select procrastinate_define_task('*');
+delete from procrastinate_jobs; delete from procrastinate_retention; delete from made;
+with job as (
+    insert into procrastinate_jobs as j (task_name, status, finished_at) select 't', 'succeeded', now() - interval '8 days' from generate_series(1, 3000) returning j.id
+)
+insert into procrastinate_retention (delete_at, job_ids) select now() - j.id % 6 * interval '1 s', array_agg(j.id) from job j group by j.id % 6;
+update procrastinate_ticks t set at = clock_timestamp() - interval '1 min', pruned_at = '-infinity', pruned_until = '-infinity';
+select procrastinate_tick();
+select results_eq('table left_over', 'values (0)', 'a tick that comes after a minute deletes more than one of many');
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
 
 select * from finish();
