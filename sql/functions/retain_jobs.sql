@@ -142,7 +142,8 @@ comment on function procrastinate_delete_in_steps(bigint[], timestamptz, timesta
 -- or has just deleted, keep to their second. Where ticks are rare one makes up for it: it goes on for p_span.
 --
 -- A note only says where to look. Notes of jobs that are gone or todo again are dropped; a job that has to stay, or whose row
--- somebody has, is noted anew. Notes are read from the last one on, for a long transaction keeps the dead ones before it.
+-- somebody has, is noted anew. Notes are read from the last one on, or from what is now as good as done, for a long transaction keeps
+-- the dead ones before it.
 create or replace function procrastinate_retain_jobs(
     inout p_at    timestamptz,
     inout p_until timestamptz,
@@ -162,6 +163,7 @@ declare
     c_cycle  constant interval := interval '30 ms';
     c_pause  constant interval := interval '10 ms';
     c_most   constant interval := interval '0.25 s';
+    c_commit constant interval := interval '1 s';
     v_now    timestamptz := clock_timestamp();
     v_note   record;
     v_places tid[];
@@ -171,6 +173,7 @@ begin
     if p_at between v_now - c_pause and v_now then
         return;
     elsif not exists (select from procrastinate_retention r where r.delete_at >= p_until and r.delete_at <= v_now) then
+        p_until := greatest(p_until, v_now - c_commit);
         return;
     elsif not pg_try_advisory_xact_lock('procrastinate_retention'::regclass::oid::integer, 0) then
         return;

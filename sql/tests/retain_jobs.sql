@@ -1,6 +1,6 @@
 -- Retention: jobs whose time has come are deleted, in small batches, and no others.
 begin;
-select plan(44);
+select plan(45);
 set local client_min_messages = warning;
 
 -- A job that ended so long ago, and its note.
@@ -96,8 +96,11 @@ select count(*) from pg_temp.retain(now() - interval '1 s', '-infinity');
 select results_eq('table left_over', 'values (0)', 'until all are gone');
 select is_empty('table procrastinate_retention', 'and their notes');
 select results_eq(
-    'select at = now() - interval $d$1 s$d$, until, again from pg_temp.retain(now() - interval $d$1 s$d$)', $$ values (true, timestamptz '-infinity', null::interval) $$,
-    'with nothing to delete nothing is moved on');
+    'select at = now() - interval $d$1 s$d$, until between now() - interval $d$1 s$d$ and clock_timestamp() - interval $d$1 s$d$, again from pg_temp.retain(now() - interval $d$1 s$d$)',
+    'values (true, true, null::interval)',
+    'with nothing to delete it has come up to a second ago, so that the next one does not look from the beginning');
+select results_eq(
+    'select until = now() + interval $d$1 s$d$ from pg_temp.retain(p_until => now() + interval $d$1 s$d$)', 'values (true)', 'and never goes back');
 select is((select at < clock_timestamp() from pg_temp.retain(clock_timestamp() + interval '1 hour')), false, 'and deleted nothing');
 
 -- where ticks are rare
