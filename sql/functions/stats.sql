@@ -39,18 +39,18 @@ with piece as materialized (            -- of a lane, as fetch reads it
         where t.lane = p.lane and (t.xid, t.id) >= (p.first_xid, p.first_id) and t.xid <= p.last_xid
           and hashint8extended(t.id, 0) % p.every = 0
     ) s
-), first as materialized (            -- of each lock; asked for one by one they could be searched for among all of the lock
-    select distinct on (f.key) f.key, f.job_id
+), queue as materialized (            -- with the first of each lock; joined to it they could be searched for one by one, among all of them
+    select
+        f.key, f.held, f.priority, f.job_id,
+        first_value(f.job_id) over (partition by f.key order by f.held desc, f.priority desc, f.job_id) as first_id
     from procrastinate_lock_queue f
-    order by f.key, f.held desc, f.priority desc, f.job_id
 ), locked as (
     select
         j.queue_name, j.task_name, n.every, n.jobs::numeric / sum(count(*)) over () as each,
-        count(j.id) filter (where f.job_id = j.id) as ready, count(j.id) filter (where f.job_id <> j.id) as locked,
-        min(j.ready_at) filter (where f.job_id = j.id) as ready_at
+        count(j.id) filter (where q.first_id = j.id) as ready, count(j.id) filter (where q.first_id <> j.id) as locked,
+        min(j.ready_at) filter (where q.first_id = j.id) as ready_at
     from (select count(*) as jobs, 1 + (count(*) - 1) / 10000 as every from procrastinate_lock_queue q where not q.held) n
-    join procrastinate_lock_queue q on not q.held and hashint8extended(q.job_id, 0) % n.every = 0
-    join first f on f.key = q.key
+    join queue q on not q.held and hashint8extended(q.job_id, 0) % n.every = 0
     left join lateral (
         select x.id, x.queue_name, x.task_name, greatest(x.deferred_at, x.scheduled_at) as ready_at
         from procrastinate_jobs x
