@@ -63,7 +63,8 @@ begin
         from procrastinate_retain_jobs(v_tick.pruned_at, v_tick.pruned_until, least((v_now - v_last.at) / 50, c_rare)) r;
 
         v_tick.at := clock_timestamp();
-        if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at or v_tick.tidied_at <> v_last.tidied_at
+        if v_tick.at > v_last.at + c_note or v_tick.at < v_last.at
+            or v_tick.tidied_at <> v_last.tidied_at or v_tick.tidied_lease <> v_last.tidied_lease
             or v_tick.pruned_at <> v_last.pruned_at or v_tick.keeper is distinct from v_last.keeper
         then
             insert into procrastinate_ticks (
@@ -85,6 +86,7 @@ begin
     if v_keeps then
         return least(        -- of those that are not NULL
             case when v_more then interval '0' end,
+            case when v_tick.tidied_at = v_last.tidied_at and v_tick.tidied_lease <> v_last.tidied_lease then interval '0.1 s' end,
             case when v_due is not null then greatest(v_due - clock_timestamp(), '0') end,
             v_again,
             '1 second');

@@ -61,9 +61,12 @@ set enable_mergejoin = off
 as $function$
 declare
     c_every constant interval := interval '10 s';
+    c_limit constant integer  := 10000;         -- jobs of leases looked at, which take some 40 ms
     c_sweep constant interval := interval '1 min';
-    v_top   bigint;
-    v_until timestamptz := clock_timestamp() - c_every;
+    v_top    bigint;
+    v_places tid[];
+    v_rest   timestamptz;
+    v_until  timestamptz := clock_timestamp() - c_every;
 begin
     if p_tick.tidied_at > clock_timestamp() then        -- the clock was set back: leases are written at times gone past
         p_tick.tidied_at := '-infinity';
@@ -120,14 +123,27 @@ begin
       -- whom an open transaction rescues this moment is there still, and to conflict with that would be to wait for it
       and not exists (select from procrastinate_removed_workers r where r.worker_id = l.worker_id)
     on conflict do nothing;
-    perform procrastinate_note_jobs(p_leases => array(
-        select x.ctid
-        from procrastinate_leases x
-        where x.at >= p_tick.tidied_lease and x.at < v_until
-          and exists (select from procrastinate_workers w where w.id = x.worker_id)
-        for update skip locked));
+    select array_agg(l.place) filter (where l.before < c_limit), min(l.at) filter (where l.before >= c_limit)
+    into v_places, v_rest
+    from (
+        select x.place, x.at, sum(x.jobs) over (order by x.at, x.place) - x.jobs as before
+        from (
+            select l.ctid as place, l.at, cardinality(l.job_ids) as jobs
+            from procrastinate_leases l
+            where l.at >= p_tick.tidied_lease and l.at < v_until
+              and exists (select from procrastinate_workers w where w.id = l.worker_id)
+            order by l.at
+            limit c_limit + 1
+            for update skip locked
+        ) x
+    ) l;
+    perform procrastinate_note_jobs(p_leases => v_places);
 
-    p_tick.tidied_at := clock_timestamp();
+    if v_rest is null then
+        p_tick.tidied_at := clock_timestamp();
+    else
+        v_until := v_rest;      -- the next tick goes on from there
+    end if;
     p_tick.tidied_floor := greatest(v_top, p_tick.tidied_floor);
     p_tick.tidied_lease := v_until;
 end;

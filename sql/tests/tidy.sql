@@ -1,6 +1,6 @@
 -- What is superseded goes, and idle lanes are parked. A lane is parked over several transactions; here each step by itself.
 begin;
-select plan(42);
+select plan(46);
 
 create function pg_temp.job(name text) returns bigint language sql as
     $$ select j.id from procrastinate_jobs j where j.args ->> 'name' = job.name $$;
@@ -199,6 +199,22 @@ select procrastinate_tick();
 select results_eq(
     'select t.tidied_at from procrastinate_ticks t order by t.n desc limit 1', 'table tick', 'the next tick does not tidy');
 select is_empty('select * from procrastinate_check()', 'all is well in the end');
+
+-- very many leases, in parts
+delete from procrastinate_leases;
+delete from procrastinate_retention;
+insert into procrastinate_leases (worker_id, at, job_ids)
+select :worker, now() - interval '1 h' + n * interval '1 s', array_fill(0::bigint, array[1000]) from generate_series(1, 45) n;
+create temp table part as select * from pg_temp.tidy();
+select results_eq('select count(*) from procrastinate_leases', 'values (35::bigint)', 'leases of ten thousand jobs are looked at in one go');
+select results_eq(
+    $$ select tidied_at < now() - interval '50 s', tidied_lease from part $$, $$ values (true, now() - interval '1 h' + interval '11 s') $$,
+    'and the rest comes next');
+select count(*) from pg_temp.tidy(lease => (select p.tidied_lease from part p)) \g /dev/null
+select results_eq('select count(*) from procrastinate_leases', 'values (25::bigint)', 'in the order in which they were written');
+select ok(
+    (select t.tidied_at >= now() and t.tidied_lease > now() - interval '1 min' from pg_temp.tidy(lease => now() - interval '1 h' + interval '36 s') t),
+    'until there are no more');
 
 select * from finish();
 rollback;
