@@ -173,7 +173,7 @@ func TestTidyingWaitsForNobody(t *testing.T) {
 			withoutSkip("lanes to settle", "tidy.sql", "x.settled_xid is null\n                for update"),
 			withoutSkip("lanes to park", "tidy.sql", "where h.lane = x.lane)\n        for update"),
 			withoutSkip("lanes to close", "tidy.sql", "f.at >= clock_timestamp() - c_idle)\n        for update"),
-			withoutSkip("leases", "tidy.sql", "w.id = x.worker_id)\n        for update"),
+			withoutSkip("leases", "tidy.sql", "limit c_limit + 1\n            for update"),
 			withoutSkip("older ticks", "tick.sql", "x.n > v_last.n - 100 for update"),
 		},
 	}.test(t)
@@ -195,18 +195,23 @@ func TestTidyingWaitsForNoRescue(t *testing.T) {
 			one.do(`begin`)
 			one.do(`select procrastinate_tick()`)
 			one.want(`todo 2`, statuses)
+			four := db.session() // whose job somebody takes off it
+			db.do(`select procrastinate_defer('t')`)
+			four.fetches(1, `3`)
+			db.do(`update procrastinate_jobs j set worker_id = null where j.id = 3`)
+			db.do(`update procrastinate_leases l set at = now() - interval '1 h' where l.worker_id = $1`, four.id)
 			// one has deleted the ticks that it knows
 			db.do(`insert into procrastinate_ticks (at, agenda_at, agenda_xid, agenda_late, tidied_at, tidied_floor, tidied_lease)
 			       select t.at, t.agenda_at, t.agenda_xid, t.agenda_late, '-infinity', 0, '-infinity' from procrastinate_ticks t order by t.n desc limit 1`)
 			db.do(`select procrastinate_tick()`)
 			one.do(`rollback`)
 			db.do(`select procrastinate_tick()`)
-			db.want(`todo 2`, statuses)
+			db.want(`todo 3`, statuses)
 			db.wantHealthy()
 		},
 		guards: []guard{
 			without("a look for those that are noted", "tidy.sql", "      and not exists (select from procrastinate_removed_workers r where r.worker_id = l.worker_id)\n", ""),
-			without("a look for nobody", "tidy.sql", " and not exists (select from procrastinate_removed_workers r where r.worker_id = 0)", ""),
+			without("a look for nobody", "note_jobs.sql", "          and not exists (select from procrastinate_removed_workers r where r.worker_id = 0)", ""),
 		},
 	}.test(t)
 }
