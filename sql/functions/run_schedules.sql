@@ -30,8 +30,9 @@ comment on function procrastinate_schedule_job(procrastinate_schedules, timestam
 -- Which runs of a schedule are to be made now. Few steps, however many were missed: after an outage there may be thousands of
 -- schedules, each with thousands of runs.
 create or replace function procrastinate_due_runs(
-    p_schedule  procrastinate_schedules,
-    p_now       timestamptz,
+    p_schedule      procrastinate_schedules,
+    p_cron          procrastinate_cron,
+    p_now           timestamptz,
     out runs        timestamptz[],
     out next_at     timestamptz,
     out skipped_at  timestamptz,
@@ -44,25 +45,24 @@ as $function$
 declare
     c_slack constant interval := interval '10 s';       -- is not late: ticks come every second, and may be busy
     c_limit constant integer  := 1000;                  -- the others come with the next tick
-    v_cron   procrastinate_cron := procrastinate_parse_cron(p_schedule.cron);
     v_oldest timestamptz := p_now - case p_schedule.catch_up when 'none' then c_slack else greatest(p_schedule.max_lateness, c_slack) end;
     v_run    timestamptz := p_schedule.next_at;
 begin
     runs := '{}'::timestamptz[];
     if p_schedule.catch_up = 'all' then
         if v_run < v_oldest then
-            v_run := procrastinate_next_run(v_cron, v_oldest - interval '1 microsecond', p_schedule.timezone);
+            v_run := procrastinate_next_run(p_cron, v_oldest - interval '1 microsecond', p_schedule.timezone);
         end if;
         while v_run <= p_now and cardinality(runs) < c_limit loop
             runs := runs || v_run;
-            v_run := procrastinate_next_run(v_cron, v_run, p_schedule.timezone);
+            v_run := procrastinate_next_run(p_cron, v_run, p_schedule.timezone);
         end loop;
         next_at := v_run;
     else
-        next_at := procrastinate_next_run(v_cron, v_run, p_schedule.timezone);
+        next_at := procrastinate_next_run(p_cron, v_run, p_schedule.timezone);
         if next_at <= p_now then
-            v_run := procrastinate_last_run(v_cron, greatest(next_at, v_oldest) - interval '1 microsecond', p_now, p_schedule.timezone);
-            next_at := procrastinate_next_run(v_cron, p_now, p_schedule.timezone);
+            v_run := procrastinate_last_run(p_cron, greatest(next_at, v_oldest) - interval '1 microsecond', p_now, p_schedule.timezone);
+            next_at := procrastinate_next_run(p_cron, p_now, p_schedule.timezone);
         end if;
         if v_run >= v_oldest then
             runs := array[v_run];
@@ -71,13 +71,13 @@ begin
 
     if runs = '{}' or runs[1] > p_schedule.next_at then
         skipped_at := procrastinate_last_run(
-            v_cron, p_schedule.next_at - interval '1 s', coalesce(runs[1] - interval '1 s', p_now), p_schedule.timezone);
+            p_cron, p_schedule.next_at - interval '1 s', coalesce(runs[1] - interval '1 s', p_now), p_schedule.timezone);
         skipped_why := case when skipped_at < v_oldest then 'too late' else 'a later run was due too' end;
     end if;
 end;
 $function$;
 
-comment on function procrastinate_due_runs(procrastinate_schedules, timestamptz) is
+comment on function procrastinate_due_runs(procrastinate_schedules, procrastinate_cron, timestamptz) is
     'The runs of a schedule that was due, as its catch_up says, at most 1,000; the next one after them; and the last that is skipped, and why.';
 
 -- The row's next_at is what makes each run happen once: whoever defers a run moves it on, in the same transaction, and holds the row
@@ -96,6 +96,8 @@ declare
     c_span constant interval := interval '0.5 s';       -- what the tick promoted can run only when it commits
     v_now      timestamptz := clock_timestamp();
     v_schedule procrastinate_schedules;
+    v_text     text;
+    v_cron     procrastinate_cron;      -- what it says; a third of the price of a run, and most of those of one instant say the same
     v_due      record;
     v_runs     timestamptz[];
     v_run      timestamptz;
@@ -108,13 +110,17 @@ declare
     v_last     bigint[];                                          -- by place in v_moved
 begin
     for v_schedule in
-        select s.* from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled order by s.next_at, s.id
+        select s.* from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled order by s.next_at, s.cron, s.id
     loop
         exit when clock_timestamp() > v_now + c_span;
         v_runs := '{}'::timestamptz[];
         if v_schedule.next_at <= v_now then
+            if v_schedule.cron is distinct from v_text then
+                v_text := v_schedule.cron;
+                v_cron := procrastinate_parse_cron(v_text);
+            end if;
             begin
-                v_due := procrastinate_due_runs(v_schedule, v_now);
+                v_due := procrastinate_due_runs(v_schedule, v_cron, v_now);
                 v_runs := v_due.runs;
                 v_schedule.next_at := v_due.next_at;
                 v_schedule.skipped_at := coalesce(v_due.skipped_at, v_schedule.skipped_at);
@@ -134,7 +140,9 @@ begin
             end if;
             begin
                 v_job := procrastinate_schedule_job(v_schedule, v_run);
-                perform procrastinate_check_new_jobs(array[v_job]);
+                if v_job.lock is distinct from v_schedule.lock then     -- all else was checked when it was defined
+                    perform procrastinate_check_new_jobs(array[v_job]);
+                end if;
             exception when sqlstate 'PJ001' or sqlstate 'PJ008' then    -- the task's lock, as it was defined since
                 v_job := null;
                 v_schedule.skipped_at := v_run;
