@@ -83,8 +83,9 @@ func (w *Worker) Abort() {
 
 // Run works until ctx ends or Abort is called, then stops gracefully: no more fetching, handlers get
 // GracefulTimeout to return, then they are cancelled and their jobs given back. It returns nil after a clean
-// stop; ErrSchema if the schema is missing or of another version; ErrCron for a schedule that the database does not understand; ErrStuck if handlers ignored their
-// cancellation, which then still run; ErrUndelivered if the database did not take what was left to say.
+// stop; ErrSchema if the schema is missing or of another version; ErrCron for a schedule that the database does not
+// understand; ErrStuck if handlers ignored their cancellation, which then still run; ErrUndelivered if the database did
+// not take what was left to say.
 // A database that does not answer in the beginning is an error. When it goes away later the worker waits, and keeps what its
 // handlers returned.
 func (w *Worker) Run(ctx context.Context) error {
