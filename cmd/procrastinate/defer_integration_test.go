@@ -199,7 +199,7 @@ func TestInterruptedBetweenLines(t *testing.T) {
 	}
 }
 
-// awaitIdleInTransaction waits until somebody has written to jobs and does nothing for now.
+// awaitIdleInTransaction waits until a session that has written to jobs is idle in its transaction.
 func awaitIdleInTransaction(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	await(t, func() bool {

@@ -209,10 +209,11 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $function$
 declare
-    c_span constant interval := interval '0.5 s';
-    v_until    timestamptz;
-    v_schedule procrastinate_schedules;
-    v_left     bigint[] := '{}'::bigint[];
+    c_span constant interval := interval '0.5 s';       -- beside that of the batch
+    v_until timestamptz;
+    v_why   text;
+    v_id    bigint;
+    v_left  bigint[] := '{}'::bigint[];
 begin
     begin
         perform procrastinate_run_batch(p_ids);
@@ -220,28 +221,30 @@ begin
     -- not what passes by itself, as a deadlock
     exception when integrity_constraint_violation or data_exception or plpgsql_error or syntax_error_or_access_rule_violation
         or program_limit_exceeded or with_check_option_violation then
-        null;
+        v_why := sqlerrm;
     end;
 
+    if cardinality(p_ids) = 1 then
+        with skipped as (
+            update procrastinate_schedules s
+            set skipped_at = s.next_at, skipped_why = v_why,
+                next_at = procrastinate_next_run(procrastinate_parse_cron(s.cron), greatest(s.next_at, clock_timestamp()), s.timezone)
+            where s.id = p_ids[1]
+            returning s.next_at, s.id
+        )
+        insert into procrastinate_agenda (at, id) select s.next_at, -s.id from skipped s;
+        return;
+    end if;
+
     v_until := clock_timestamp() + c_span;
-    for v_schedule in
-        select s.* from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled order by s.next_at, s.id
+    for v_id in
+        select s.id from unnest(p_ids) i join procrastinate_schedules s on s.id = i where s.enabled order by s.next_at, s.id
     loop
         if clock_timestamp() > v_until then
-            v_left := v_left || v_schedule.id;
-            continue;
+            v_left := v_left || v_id;
+        else
+            perform procrastinate_run_schedules(array[v_id]);
         end if;
-        begin
-            perform procrastinate_run_batch(array[v_schedule.id]);
-        exception when integrity_constraint_violation or data_exception or plpgsql_error or syntax_error_or_access_rule_violation
-            or program_limit_exceeded or with_check_option_violation then
-            update procrastinate_schedules s
-            set skipped_at = s.next_at, skipped_why = sqlerrm,
-                next_at = procrastinate_next_run(procrastinate_parse_cron(s.cron), greatest(s.next_at, clock_timestamp()), s.timezone)
-            where s.id = v_schedule.id
-            returning s.* into v_schedule;
-            insert into procrastinate_agenda (at, id) values (v_schedule.next_at, -v_schedule.id);
-        end;
     end loop;
     insert into procrastinate_agenda (at, id) select clock_timestamp(), -i from unnest(v_left) i;
 end;
