@@ -216,7 +216,8 @@ select v as view, pg_temp.pages(v) as pages
 from unnest('{procrastinate_jobs,procrastinate_queue_stats,procrastinate_task_stats,procrastinate_lock_stats,procrastinate_worker_status,procrastinate_schedule_status}'::text[]) v;
 insert into procrastinate_jobs (task_name, status, finished_at) select 'a', 'succeeded', now() from generate_series(1, 20000);
 select results_eq(
-    $$ select b.view from before b where pg_temp.pages(b.view) > b.pages + 100 $$, array['procrastinate_jobs'],
+    -- the table may have had room for them already
+    $$ select b.view from before b where pg_temp.pages(b.view) > case when b.view <> 'procrastinate_jobs' then b.pages else 0 end + 100 $$, array['procrastinate_jobs'],
     'twenty thousand jobs that ended are read by whoever reads all jobs, and by no view');
 rollback to empty;
 
