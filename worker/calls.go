@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -306,7 +307,11 @@ func idsOf(batch []*held) []int64 {
 	return ids
 }
 
+// resultsOf is nil if no handler returned anything: so the database need not look for it.
 func resultsOf(batch []*held) []*string {
+	if !slices.ContainsFunc(batch, func(h *held) bool { return h.ending.result != nil }) {
+		return nil
+	}
 	results := make([]*string, len(batch))
 	for i, h := range batch {
 		results[i] = h.ending.result

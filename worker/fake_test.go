@@ -118,7 +118,7 @@ func (f *fake) end(name string, ids []int64, how func(i int) string, again bool)
 
 func resultAt(results []*string) func(int) string {
 	return func(i int) string {
-		if results[i] == nil {
+		if results == nil || results[i] == nil {
 			return "finish"
 		}
 		return "finish " + *results[i]

@@ -124,7 +124,7 @@ func (q *queue) fetch(ctx context.Context, worker int64, limit, perLock int) ([]
 	return jobs, err
 }
 
-// exchange finishes and fetches in one transaction. The outcomes are of what did not end.
+// exchange finishes and fetches in one transaction. The outcomes are of what did not end. Nil results are none of any job.
 func (q *queue) exchange(
 	ctx context.Context, worker int64, ids []int64, results []*string, limit, perLock int,
 ) ([]*Job, []outcome, error) {
@@ -134,7 +134,7 @@ func (q *queue) exchange(
 		worker, ids, results, limit, perLock)
 }
 
-// finish returns the outcomes of what did not end.
+// finish returns the outcomes of what did not end. Nil results are none of any job.
 func (q *queue) finish(ctx context.Context, worker int64, ids []int64, results []*string) ([]outcome, error) {
 	return many(ctx, q, scanOutcome,
 		`select job_id, outcome from `+q.prefix+`procrastinate_finish_jobs($1::bigint, $2::bigint[], $3::jsonb[])`,
