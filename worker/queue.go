@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // database is the part of *pgxpool.Pool that the queue needs.
@@ -114,9 +113,6 @@ func orNull[T comparable](value T) *T {
 	return &value
 }
 
-const jobColumns = `id, task_name, queue_name, args, priority, lock, attempt, max_attempts, timeout, ` +
-	`scheduled_at, deferred_at, metadata, outcome`
-
 func (q *queue) fetch(ctx context.Context, worker int64, limit, perLock int) ([]*Job, error) {
 	jobs, _, err := q.claim(ctx,
 		`select `+jobColumns+` from `+q.prefix+`procrastinate_fetch_jobs($1::bigint, $2::integer, $3::integer)`,
@@ -198,64 +194,6 @@ func (q *queue) tick(ctx context.Context, worker *int64) (time.Duration, error) 
 func (q *queue) unregister(ctx context.Context, worker int64) error {
 	_, err := many(ctx, q, scanNothing, `select `+q.prefix+`procrastinate_unregister_worker($1::bigint)`, worker)
 	return err
-}
-
-// claim runs a fetch or an exchange.
-func (q *queue) claim(ctx context.Context, sql string, args ...any) (jobs []*Job, outcomes []outcome, err error) {
-	rows, err := many(ctx, q, scanClaim, sql, args...)
-	for _, row := range rows {
-		if row.what != nil {
-			outcomes = append(outcomes, outcome{row.job.ID, *row.what})
-		} else {
-			jobs = append(jobs, row.job)
-		}
-	}
-	return jobs, outcomes, err
-}
-
-// claimed is a row of a fetch or an exchange: a job to run, or the outcome of one that did not end.
-type claimed struct {
-	job  *Job
-	what *string
-}
-
-func scanClaim(row pgx.CollectableRow) (claimed, error) {
-	var (
-		job                     Job
-		what, task, queue       *string
-		args, metadata          []byte
-		priority, attempt       *int32
-		timeout                 pgtype.Interval
-		scheduledAt, deferredAt pgtype.Timestamptz
-	)
-	err := row.Scan(&job.ID, &task, &queue, &args, &priority, &job.Lock, &attempt, &job.MaxAttempts, &timeout,
-		&scheduledAt, &deferredAt, &metadata, &what)
-	if err != nil {
-		return claimed{}, err
-	}
-	job.Task, job.Queue = deref(task), deref(queue)
-	job.Priority, job.Attempt = deref(priority), deref(attempt)
-	job.Args, job.Metadata = json.RawMessage(args), json.RawMessage(metadata)
-	job.Timeout = spanOf(timeout)
-	job.ScheduledAt, job.DeferredAt = scheduledAt.Time, deferredAt.Time
-	return claimed{&job, what}, nil
-}
-
-func deref[T any](p *T) (value T) {
-	if p != nil {
-		value = *p
-	}
-	return value
-}
-
-// spanOf makes a span of an interval, with 30 days to a month, and at most a year.
-func spanOf(interval pgtype.Interval) time.Duration {
-	if !interval.Valid {
-		return 0
-	}
-	days := min(int64(interval.Months)*30+int64(interval.Days), 366)
-	microseconds := min(interval.Microseconds, maxWait.Microseconds())
-	return clampWait(time.Duration(days)*24*time.Hour + time.Duration(microseconds)*time.Microsecond)
 }
 
 func scanOutcome(row pgx.CollectableRow) (outcome, error) {
