@@ -22,7 +22,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 RACE = $(shell go env CGO_ENABLED | sed -n 's/^1$$/-race/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sql test-go check docs lint build extension install-extension bench-engine bench-clock deps clean
+.PHONY: help demo test test-sql test-go check docs lint build extension install-extension bench-engine bench-clock bench-deps deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 26
@@ -69,6 +69,9 @@ bench-engine: ## Measure the SQL functions against two prototypes (20 min; BENCH
 bench-clock: ## Measure schedules, retention and wake-ups (15 min; BENCH_QUICK=1: a smoke test)
 	@env -u DATABASE_URL scripts/install-deps server
 	@go run ./bench/clock
+
+bench-deps: ## Fetch and build the queues that bench/peers measures ours against
+	@scripts/bench-deps
 
 build: ## Build bin/procrastinate
 	@go build -o bin/procrastinate ./cmd/procrastinate
