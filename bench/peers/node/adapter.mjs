@@ -24,10 +24,6 @@ function wallClock() {
     return () => Math.round((ahead + performance.now()) * 1000);
 }
 
-// The lines of stdin. A starter that is gone closes it, which ends us.
-const isPipe = fstatSync(0).isFIFO() || fstatSync(0).isSocket();
-const lines = isPipe ? createInterface({ input: process.stdin }) : null;
-
 // Runs the command of the command line. Methods of system:
 //
 //   version         what is measured
@@ -39,8 +35,9 @@ const lines = isPipe ? createInterface({ input: process.stdin }) : null;
 //                   resolves to { start(), stop() }
 export async function main(system) {
     const [command, ...args] = process.argv.slice(2);
-    if (command !== "work") {
-        lines?.once("close", () => process.exit(1));
+    if (command !== "work" && fstatSync(0).isFIFO()) {
+        // The starter's end closes it, which ends us.
+        process.stdin.resume().once("end", () => process.exit(1));
     }
     await { install, insert, defer, work, send, left }[command](system, ...args);
     process.exit(0);
@@ -110,7 +107,7 @@ async function work(system, mode) {
     const worker = await system.work(mode === "latency" ? time : count, mode === "latency");
     say({ ready: true });
     let started = false;
-    for await (const line of lines) {
+    for await (const line of createInterface({ input: process.stdin })) {
         if (line === "go" && !started) {
             started = true;
             await worker.start();
