@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
 )
 
 // A cell is measured in a database of its own.
@@ -15,11 +17,11 @@ type cell struct {
 
 // What the targets are.
 var (
-	soon      = below(50, "ms") // of 99 of a hundred
-	oneCron   = below(1000, "µs")
-	allDue    = below(2, "s")
-	deletions = above(20_000, "rows/s")
-	besides   = above(0.80, "")
+	soon      = lab.Below(50, "ms") // of 99 of a hundred
+	oneCron   = lab.Below(1000, "µs")
+	allDue    = lab.Below(2, "s")
+	deletions = lab.Above(20_000, "rows/s")
+	besides   = lab.Above(0.80, "")
 )
 
 // quietPoll is the poll interval of workers that do not listen, the default one. What starts sooner was not polled for.

@@ -26,20 +26,6 @@ func TestNotesAreReadAsWritten(t *testing.T) {
 	}
 }
 
-func TestParseStat(t *testing.T) {
-	// as of a backend whose name has brackets and spaces
-	got, err := parseStat([]byte("42 (postgres: x) y) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 20 10 20 0 1 0 12345 0 0\n"))
-	want := usage{parent: 7, own: 2 * time.Second, reaped: 300 * time.Millisecond}
-	if err != nil || got != want {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
-	for _, text := range []string{"42 (x) S 7", strings.Replace("42 (x) S 7 42 42 0 -1 4194560 1 2 3 4 n 50 20 10 20", "n", "many", 1)} {
-		if _, err := parseStat([]byte(text)); err == nil {
-			t.Errorf("got no error for %q", text)
-		}
-	}
-}
-
 // Two forms that are the same would make the schedules less various.
 func TestCronsDiffer(t *testing.T) {
 	seen := map[string]bool{}

@@ -125,7 +125,7 @@ func schedulesDue(ctx context.Context, r *room) error {
 		round++
 	}
 	r.figure(fmt.Sprintf("%d schedules due at one instant", r.plan.Schedules), allDue, spans...)
-	r.figure("... ticks that took", none(""), ticks...)
+	r.figure("... ticks that took", lab.None(""), ticks...)
 	return nil
 }
 
@@ -176,7 +176,7 @@ func idleTicks(ctx context.Context, r *room) error {
 			}
 			each = append(each, time.Since(begin).Seconds()*1000)
 		}
-		r.figure(fmt.Sprintf("a tick when nothing is due, %d schedules", schedules), none("ms"), lab.Median(each))
+		r.figure(fmt.Sprintf("a tick when nothing is due, %d schedules", schedules), lab.None("ms"), lab.Median(each))
 	}
 	return nil
 }

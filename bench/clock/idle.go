@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 	"time"
+
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
 )
 
 // idleWorkers: what worker processes cost that have nothing to do: none, one, and many.
@@ -49,8 +46,8 @@ func (r *room) watchIdle(ctx context.Context, count int) error {
 	}
 	percent := 100 / time.Since(begin).Seconds()
 	name := fmt.Sprintf("%d idle worker processes: ", count)
-	r.figure(name+"CPU of PostgreSQL", none("% of a core"), (serverAfter-server).Seconds()*percent)
-	r.figure(name+"CPU of the workers", none("% of a core"), (workersAfter-workers).Seconds()*percent)
+	r.figure(name+"CPU of PostgreSQL", lab.None("% of a core"), (serverAfter-server).Seconds()*percent)
+	r.figure(name+"CPU of the workers", lab.None("% of a core"), (workersAfter-workers).Seconds()*percent)
 
 	if err := r.countCalls(ctx, "all"); err != nil {
 		return err
@@ -70,7 +67,7 @@ func (r *room) watchIdle(ctx context.Context, count int) error {
 	if err != nil {
 		return err
 	}
-	r.figure(name+"ticks", none("calls/s"), float64(callsAfter-calls)/time.Since(begin).Seconds())
+	r.figure(name+"ticks", lab.None("calls/s"), float64(callsAfter-calls)/time.Since(begin).Seconds())
 	return r.countCalls(ctx, "none")
 }
 
@@ -91,69 +88,12 @@ func (r *room) cpu(ctx context.Context) (server, workers time.Duration, err erro
 	if err != nil {
 		return 0, 0, err
 	}
-	processes, err := readProcesses()
+	processes, err := lab.ReadProcesses()
 	if err != nil {
 		return 0, 0, err
 	}
-	postmaster := processes[int(backend)].parent
-	server = processes[postmaster].own + processes[postmaster].reaped
-	for _, p := range processes {
-		if p.parent == postmaster {
-			server += p.own
-		}
-	}
 	for _, w := range r.workers {
-		workers += processes[w.cmd.Process.Pid].own
+		workers += processes.Tree(w.PID())
 	}
-	return server, workers, nil
-}
-
-// usage is the CPU time of a process and of its children that ended.
-type usage struct {
-	parent      int
-	own, reaped time.Duration
-}
-
-func readProcesses() (map[int]usage, error) {
-	files, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		return nil, err
-	}
-	result := map[int]usage{}
-	for _, file := range files {
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if err != nil {
-			return nil, err
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // it has ended
-		}
-		if result[pid], err = parseStat(text); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	if len(result) == 0 {
-		return nil, errors.New("CPU times are read from /proc, which is not here")
-	}
-	return result, nil
-}
-
-// parseStat reads a line of proc(5). The second field, in brackets, is a name that may hold anything.
-func parseStat(text []byte) (u usage, err error) {
-	const tick = 10 * time.Millisecond // USER_HZ is 100 everywhere
-	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
-	if len(fields) < 15 {
-		return u, fmt.Errorf("it has %d fields", len(fields))
-	}
-	var faults []error
-	number := func(i int) int {
-		n, err := strconv.Atoi(string(fields[i]))
-		faults = append(faults, err)
-		return n
-	}
-	u.parent = number(1)
-	u.own = time.Duration(number(11)+number(12)) * tick
-	u.reaped = time.Duration(number(13)+number(14)) * tick
-	return u, errors.Join(faults...)
+	return processes.Tree(processes.Parent(int(backend))), workers, nil
 }

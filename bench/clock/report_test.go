@@ -34,32 +34,10 @@ func TestPercentilesOfWaits(t *testing.T) {
 	}
 }
 
-func TestVerdict(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		target target
-		value  float64
-		want   string
-	}{
-		{"below the bound", below(50, "ms"), 49.9, "ok"},
-		{"at the bound of what is to be below", below(50, "ms"), 50, "short"},
-		{"at the bound of what is to be above", above(0.8, ""), 0.8, "ok"},
-		{"too little", above(0.8, ""), 0.79, "short"},
-		{"not measured", below(50, "ms"), newWaits("", soon, nil).P99, "short"},
-		{"nothing asked for", none("ms"), 1000, "-"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			if got := test.target.verdict(test.value); got != test.want {
-				t.Errorf("got %s, want %s", got, test.want)
-			}
-		})
-	}
-}
-
 func TestReportHoldsTheMissesToo(t *testing.T) {
 	r := &room{log: func(string, ...any) {}}
 	r.figure("three rounds", deletions, 30_000, 10_000, 15_000)
-	r.figure("no target", none("s"), 1.234)
+	r.figure("no target", lab.None("s"), 1.234)
 	r.waits("late", soon, []time.Duration{time.Second})
 	report := newReport(lab.Head{}, plan{cells: []cell{{part: 4, name: "c"}}}, []result{r.result})
 	var out strings.Builder
@@ -91,12 +69,4 @@ func squeezed(text string) string {
 		b.WriteString(strings.Join(strings.Fields(line), " ") + "\n")
 	}
 	return b.String()
-}
-
-func TestDigits(t *testing.T) {
-	for value, want := range map[float64]string{0.123: "0.12", 9.996: "10.00", 12.34: "12.3", 123.4: "123", 50: "50", 21_345.6: "21346"} {
-		if got := digits(value); got != want {
-			t.Errorf("%v: got %s, want %s", value, got, want)
-		}
-	}
 }

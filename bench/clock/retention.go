@@ -38,8 +38,8 @@ func retention(ctx context.Context, r *room) error {
 	}
 	r.figure("deleted, nothing else going on", deletions, rest)
 	r.figure("deleted, beside a drain", deletions, deleted...)
-	r.figure("drain alone", none("jobs/s"), alone...)
-	r.figure("drain beside deleting", none("jobs/s"), beside...)
+	r.figure("drain alone", lab.None("jobs/s"), alone...)
+	r.figure("drain beside deleting", lab.None("jobs/s"), beside...)
 	r.figure("drain beside deleting / alone", besides, lab.Ratio(beside, alone))
 	return nil
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"time"
@@ -26,7 +24,7 @@ type room struct {
 	log      func(format string, args ...any)
 
 	conn    *pgx.Conn
-	workers []*process
+	workers []*lab.Process
 	notes   chan note
 	early   map[noteKey]note // came before somebody waited for them
 	result  result
@@ -47,7 +45,7 @@ func (r *room) fresh(ctx context.Context) error {
 	if err := r.close(ctx); err != nil {
 		return err
 	}
-	if err := r.admin(ctx, "create database "+r.database); err != nil {
+	if err := r.server.Admin(ctx, "create database "+r.database); err != nil {
 		return err
 	}
 	var err error
@@ -67,17 +65,7 @@ func (r *room) close(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	_ = r.conn.Close(ctx)
 	r.conn = nil
-	return errors.Join(err, r.admin(ctx, "drop database "+r.database+" with (force)"))
-}
-
-func (r *room) admin(ctx context.Context, statement string) error {
-	conn, err := pgx.Connect(ctx, r.server.URL)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close(ctx) }()
-	_, err = conn.Exec(ctx, statement)
-	return err
+	return errors.Join(err, r.server.Admin(ctx, "drop database "+r.database+" with (force)"))
 }
 
 func (r *room) exec(ctx context.Context, sql string, args ...any) error {
@@ -90,14 +78,8 @@ func (r *room) number(ctx context.Context, sql string, args ...any) (n int64, er
 	return n, err
 }
 
-// A process is a worker process: this program, called as one.
-type process struct {
-	cmd     *exec.Cmd
-	stdin   io.Closer
-	reading chan struct{} // closed when it has ended
-}
-
-func (r *room) start(s spec) (*process, error) {
+// start starts a worker process: this program, called as one.
+func (r *room) start(s spec) (*lab.Process, error) {
 	s.URL = r.server.Database(r.database)
 	arg, err := json.Marshal(s)
 	if err != nil {
@@ -107,43 +89,29 @@ func (r *room) start(s spec) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(program, workerArg, string(arg)), reading: make(chan struct{})}
-	p.cmd.Stderr = os.Stderr
-	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	stdout, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := p.cmd.Start(); err != nil {
-		return nil, err
-	}
-	r.workers = append(r.workers, p)
 	notes := r.notes
-	go func() {
-		defer close(p.reading)
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			n, err := readNote(lines.Text())
-			if err != nil {
-				r.log("%v", err)
-				continue
-			}
-			notes <- n
+	p, err := lab.StartProcess(exec.Command(program, workerArg, string(arg)), func(line string) {
+		n, err := readNote(line)
+		if err != nil {
+			r.log("%v", err)
+			return
 		}
-	}()
-	return p, nil
+		notes <- n
+	}, func() {})
+	if err == nil {
+		r.workers = append(r.workers, p)
+	}
+	return p, err
 }
 
 // stopWorkers ends them as a signal would, and waits until they are gone. What they said and nobody asked for is forgotten.
 func (r *room) stopWorkers() error {
 	for _, p := range r.workers {
-		_ = p.stdin.Close()
+		p.Stop()
 	}
 	var faults []error
 	for _, p := range r.workers {
-		<-p.reading
-		if err := p.cmd.Wait(); err != nil {
+		if err := p.Wait(time.Minute); err != nil {
 			faults = append(faults, fmt.Errorf("a worker process: %w", err))
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/procrastinate-pg/procrastinate/bench/lab"
 )
 
 const (
@@ -30,7 +32,7 @@ func wait(ctx context.Context, span time.Duration) error {
 
 // repeat measures one by one, after some that do not count: the worker is starting.
 func (r *room) repeat(
-	ctx context.Context, name string, t target, count int, gap func() time.Duration, once func() (time.Duration, error),
+	ctx context.Context, name string, t lab.Target, count int, gap func() time.Duration, once func() (time.Duration, error),
 ) error {
 	const warmUp = 3
 	var spans []time.Duration
@@ -92,7 +94,7 @@ func jobDeferred(count int, listen bool) func(context.Context, *room) error {
 		}
 		name, t, gap := "job deferred", soon, gap
 		if !listen {
-			name, t = fmt.Sprintf("not listening: job deferred, polled for each %s", quietPoll), none("ms")
+			name, t = fmt.Sprintf("not listening: job deferred, polled for each %s", quietPoll), lab.None("ms")
 			if !r.plan.Quick { // until the worker looks no more often than that
 				gap = func() time.Duration { return between(quietPoll, 2*quietPoll) }
 			}
@@ -157,7 +159,7 @@ func lockHandedOver(count int, how string) func(context.Context, *room) error {
 	return func(ctx context.Context, r *room) error {
 		queues, t := []string{oneQueue, otherQueue}, soon
 		if how == jobDeleted || how == workerDeleted {
-			t = none("ms") // somebody's next tick finds out
+			t = lab.None("ms") // somebody's next tick finds out
 		}
 		if how == workerDeleted {
 			queues = []string{otherQueue} // A's worker is a session of ours

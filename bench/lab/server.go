@@ -3,6 +3,7 @@ package lab
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // settings are those of a server that keeps what it is given. They come after those of scripts/with-postgres and win.
@@ -75,4 +78,15 @@ func (s *Server) Wait() { _ = s.cmd.Wait() } // with-postgres says itself what w
 // Database is the URL of another database of the server; with-postgres names postgres.
 func (s *Server) Database(name string) string {
 	return strings.Replace(s.URL, "@/postgres?", "@/"+name+"?", 1)
+}
+
+// Admin does something outside of all other databases: create one, drop one.
+func (s *Server) Admin(ctx context.Context, statement string) error {
+	conn, err := pgx.Connect(ctx, s.URL)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, statement)
+	return err
 }
