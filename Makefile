@@ -22,7 +22,7 @@ export GOFLAGS := $(GOFLAGS) -buildvcs=false
 RACE = $(shell go env CGO_ENABLED | sed -n 's/^1$$/-race/p')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-sql test-go check docs lint build extension install-extension bench-engine bench-clock bench-deps deps clean
+.PHONY: help demo test test-sql test-go check docs lint build extension install-extension bench bench-quick bench-engine bench-clock bench-deps deps clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 26
@@ -62,6 +62,14 @@ lint: ## Run gofmt, go vet and staticcheck
 	@go run $(STATICCHECK) -tags integration ./...
 
 # On throw-away servers always: a server of the user's has other settings, and other work.
+bench: bench-deps ## Measure our worker beside River, graphile-worker and pg-boss (25 min)
+	@env -u DATABASE_URL scripts/install-deps server
+	@go run ./bench/peers
+
+bench-quick: bench-deps ## The most of it in a minute
+	@env -u DATABASE_URL scripts/install-deps server
+	@BENCH_QUICK=1 go run ./bench/peers
+
 bench-engine: ## Measure the SQL functions against two prototypes (20 min; BENCH_QUICK=1: a smoke test)
 	@env -u DATABASE_URL scripts/install-deps server
 	@go run ./bench/engine
