@@ -89,7 +89,7 @@ func TestFinishAgainstCancelDoesNotDeadlock(t *testing.T) {
 // The worker gives the job back and fetches it again, on another connection, while it is about to finish it: the lock is held
 // by another row than the one in the snapshot in which the finish locks the body, and the next statement sees it.
 func TestFinishOfAJobThatWasFetchedAnewFreesItsLock(t *testing.T) {
-	const body = "select j.ctid as place, j.id, j.lock_key\n        from procrastinate_jobs j"
+	const body = "select j.ctid as place, j.id, j.lock_key, case when not v_keep then j.task_name end as task_name\n        from procrastinate_jobs j"
 	race{
 		windows: []edit{{"finish_jobs.sql", "where j.id = any (p_job_ids)", "where (select gate()) and j.id = any (p_job_ids)"}},
 		run: func(db *session) {

@@ -33,14 +33,17 @@ declare
     v_places  tid[];
     v_ids     bigint[];
     v_locked  bigint[];
+    v_keep    boolean := not exists (select from procrastinate_tasks t where t.keep_succeeded = '0');       -- all of them
+    v_task    text;
+    v_other   text;
     v_results jsonb;        -- by id: where each is found at once
     v_brief   tid[];
     v_deleted bigint;
 begin
-    select array_agg(b.place), array_agg(b.id), array_agg(b.id) filter (where b.lock_key is not null)
-    into v_places, v_ids, v_locked
+    select array_agg(b.place), array_agg(b.id), array_agg(b.id) filter (where b.lock_key is not null), min(b.task_name collate "C"), max(b.task_name collate "C")
+    into v_places, v_ids, v_locked, v_task, v_other
     from (
-        select j.ctid as place, j.id, j.lock_key
+        select j.ctid as place, j.id, j.lock_key, case when not v_keep then j.task_name end as task_name
         from procrastinate_jobs j
         where j.id = any (p_job_ids) and j.status = 'doing' and j.worker_id = p_worker_id
         for update skip locked
@@ -50,7 +53,9 @@ begin
     end if;
 
     -- what is not kept: the trigger on jobs does what a deletion entails, and what is gone is passed over below
-    if exists (select from procrastinate_tasks t where t.keep_succeeded = '0') then
+    if not v_keep and v_task = v_other then
+        v_brief := case when (procrastinate_policy(v_task)).keep_succeeded = '0' then v_places end;
+    elsif not v_keep then
         with job as materialized (
             select j.ctid as place, j.task_name from procrastinate_jobs j where j.ctid = any (v_places)
         ), policy as materialized (
@@ -60,6 +65,8 @@ begin
         select array_agg(j.place) into v_brief
         from job j
         where j.task_name in (select p.task_name from policy p where (p.policy).keep_succeeded = '0');
+    end if;
+    if v_brief is not null then
         delete from procrastinate_jobs j where j.ctid = any (v_brief);
         get diagnostics v_deleted = row_count;      -- a trigger of users' may keep some: they end as if they were kept
         if v_deleted = cardinality(v_places) then
