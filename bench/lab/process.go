@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"time"
 )
 
@@ -13,11 +14,12 @@ type Process struct {
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
 	reading chan struct{} // closed when it has said its last
+	wait    func() error
 }
 
 // StartProcess starts a program. It calls heard with each line that the program writes, and then ended.
 func StartProcess(cmd *exec.Cmd, heard func(line string), ended func()) (*Process, error) {
-	p := &Process{cmd: cmd, reading: make(chan struct{})}
+	p := &Process{cmd: cmd, reading: make(chan struct{}), wait: sync.OnceValue(cmd.Wait)}
 	cmd.Stderr = os.Stderr
 	var err error
 	if p.stdin, err = cmd.StdinPipe(); err != nil {
@@ -52,10 +54,10 @@ func (p *Process) Say(line string) error {
 // Stop ends its input.
 func (p *Process) Stop() { _ = p.stdin.Close() }
 
-// Wait returns when it has ended, which it is made to do after so long. The error is that of its exit code.
+// Wait returns when it has ended, which it is made to do after so long. It may be called more than once. The error is that of its exit code.
 func (p *Process) Wait(patience time.Duration) error {
 	late := time.AfterFunc(patience, func() { _ = p.cmd.Process.Kill() })
 	defer late.Stop()
 	<-p.reading
-	return p.cmd.Wait()
+	return p.wait()
 }
