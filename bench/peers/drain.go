@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/procrastinate-pg/procrastinate/bench/lab"
@@ -27,60 +28,66 @@ type drains struct {
 	workers int      // processes; 0: one
 	modes   []string // of theirs
 	begin   bool     // it ends when so many are done, though there are more
+	after   int64    // the jobs have greater ids; other systems than ours need not know
 }
 
 // stuck is after how long without anything done a drain is given up.
 const stuck = 30 * time.Second
 
-// drain has worker processes do jobs, from the word go until all are stored as done.
-func (p *place) drain(ctx context.Context, d drains) (result drain, err error) {
-	var all []*program
-	defer func() {
-		for _, prog := range all { // all at once
-			prog.Stop()
-		}
-		for _, prog := range all {
-			err = errors.Join(err, prog.stop())
-		}
-	}()
+// A ready drain needs only the word go.
+type ready struct {
+	*place
+	drains
+	all []*program
+}
+
+// ready starts worker processes.
+func (p *place) ready(ctx context.Context, d drains) (*ready, error) {
+	r := &ready{place: p, drains: d}
 	for range max(d.workers, 1) {
 		prog, err := p.worker(ctx, d.modes...)
 		if err != nil {
-			return result, err
+			return nil, errors.Join(err, stopAll(r.all))
 		}
-		all = append(all, prog)
+		r.all = append(r.all, prog)
 	}
-	if err := p.settle(ctx); err != nil {
+	return r, p.exec(ctx, "vacuum analyze")
+}
+
+// drain has the worker processes do the jobs, from the word go until all are stored as done, and stops them.
+func (r *ready) drain(ctx context.Context) (result drain, err error) {
+	defer func() { err = errors.Join(err, stopAll(r.all)) }()
+	if err := r.exec(ctx, "checkpoint"); err != nil {
 		return result, err
 	}
-	before, err := p.cpu(ctx, all)
+	before, err := r.cpu(ctx, r.all)
 	if err != nil {
 		return result, err
 	}
 	begin := time.Now()
-	for _, prog := range all {
+	for _, prog := range r.all {
 		if err := prog.Say("go"); err != nil {
 			return result, err
 		}
 	}
-	if result.done, err = p.await(ctx, all, begin, d.jobs); err != nil {
+	if result.done, err = r.await(ctx, r.all, begin, r.jobs); err != nil {
 		return result, err
 	}
-	took, done := timeOf(result.done, d.jobs), d.jobs
-	if d.begin {
+	took, done := timeOf(result.done, float64(r.jobs)), r.jobs
+	if r.begin {
 		done = int(result.done[len(result.done)-1].done)
-	} else if took, err = p.stored(ctx, begin); err != nil {
+	} else if took, err = r.stored(ctx, begin, r.after); err != nil {
 		return result, err
 	}
-	result.rate = float64(d.jobs) / took
-	after, err := p.cpu(ctx, all)
+	result.rate = float64(r.jobs) / took
+	after, err := r.cpu(ctx, r.all)
 	if err != nil {
 		return result, err
 	}
 	per100k := 100_000 / float64(done)
 	result.worker, result.sql = (after.workers-before.workers).Seconds()*per100k, (after.server-before.server).Seconds()*per100k
-	result.conns = float64(after.conns) / float64(len(all))
-	for _, prog := range all {
+	result.conns = float64(after.conns) / float64(len(r.all))
+	for _, prog := range r.all {
 		peak, err := lab.PeakMemory(prog.PID())
 		if err != nil {
 			return result, err
@@ -88,6 +95,18 @@ func (p *place) drain(ctx context.Context, d drains) (result drain, err error) {
 		result.peak = max(result.peak, float64(peak)/1e6)
 	}
 	return result, nil
+}
+
+// stopAll stops them at once.
+func stopAll(all []*program) error {
+	for _, prog := range all {
+		prog.Stop()
+	}
+	var faults []error
+	for _, prog := range all {
+		faults = append(faults, prog.stop())
+	}
+	return errors.Join(faults...)
 }
 
 // await returns when so many jobs are done, and when how many were.
@@ -136,11 +155,11 @@ func (p *place) await(ctx context.Context, all []*program, begin time.Time, jobs
 }
 
 // timeOf is when so many jobs were done.
-func timeOf(points []point, jobs int) float64 {
+func timeOf(points []point, jobs float64) float64 {
 	for i, p := range points {
-		if p.done >= float64(jobs) && i > 0 {
+		if p.done >= jobs && i > 0 {
 			from := points[i-1]
-			return from.at + (p.at-from.at)*(float64(jobs)-from.done)/(p.done-from.done)
+			return from.at + (p.at-from.at)*(jobs-from.done)/(p.done-from.done)
 		}
 	}
 	return 0
@@ -148,11 +167,15 @@ func timeOf(points []point, jobs int) float64 {
 
 // stored waits until no job is left, and returns how long after the beginning that was seen: at the start of the look, for a
 // look at many rows takes a while.
-func (p *place) stored(ctx context.Context, begin time.Time) (float64, error) {
+func (p *place) stored(ctx context.Context, begin time.Time, after int64) (float64, error) {
+	var args []any
+	if strings.Contains(p.left, "$1") {
+		args = append(args, after)
+	}
 	for end := time.Now().Add(stuck); time.Now().Before(end); {
 		at := time.Since(begin).Seconds()
 		var left bool
-		if err := p.conn.QueryRow(ctx, p.left).Scan(&left); err != nil {
+		if err := p.conn.QueryRow(ctx, p.left, args...).Scan(&left); err != nil {
 			return 0, err
 		}
 		if !left {

@@ -15,26 +15,25 @@ type handler struct {
 	adapter
 	done atomic.Int64
 	busy atomic.Bool
-	last int // n of the job before; of one that runs alone
+	last int           // n of the job before; of one that runs alone
+	news chan struct{} // has one when more was done than was told
 	fail chan error
 }
 
-// tell says every 50 ms how many handlers have run, if more have. It returns what a handler complains of.
+// tell says how many handlers have run, every 50 ms while more do. It returns what a handler complains of.
 func (h *handler) tell(ctx context.Context) error {
-	ticks := time.NewTicker(50 * time.Millisecond)
-	defer ticks.Stop()
-	for told := int64(0); ; {
-		if done := h.done.Load(); done > told {
-			told = done
-			if err := h.say(line{Done: done}); err != nil {
+	for {
+		select {
+		case <-h.news:
+			if err := h.say(line{Done: h.done.Load()}); err != nil {
 				return err
 			}
-		}
-		select {
-		case <-ticks.C:
 		case err := <-h.fail:
 			return err
 		case <-ctx.Done():
+			return nil
+		}
+		if wait(ctx, 50*time.Millisecond) != nil {
 			return nil
 		}
 	}
@@ -42,6 +41,10 @@ func (h *handler) tell(ctx context.Context) error {
 
 func (h *handler) count(context.Context, *worker.Job) (any, error) {
 	h.done.Add(1)
+	select {
+	case h.news <- struct{}{}:
+	default: // it will be told with what was done before
+	}
 	return nil, nil
 }
 
@@ -55,7 +58,7 @@ func (h *handler) time(_ context.Context, job *worker.Job) (any, error) {
 }
 
 // insist complains, and so ends the process, unless n counts up from the first job it sees.
-func (h *handler) insist(_ context.Context, job *worker.Job) (any, error) {
+func (h *handler) insist(ctx context.Context, job *worker.Job) (any, error) {
 	if !h.busy.CompareAndSwap(false, true) {
 		return nil, h.complain(fmt.Errorf("job %d of a lock runs beside another", job.ID))
 	}
@@ -68,9 +71,11 @@ func (h *handler) insist(_ context.Context, job *worker.Job) (any, error) {
 		return nil, h.complain(fmt.Errorf("after job %d of a lock came %d", h.last, n))
 	}
 	h.last = n
-	h.done.Add(1)
-	return nil, nil
+	return h.count(ctx, job)
 }
+
+// now is in microseconds, as adapters say it.
+func now() float64 { return float64(time.Now().UnixMicro()) }
 
 func (h *handler) complain(err error) error {
 	select {

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -31,22 +33,47 @@ func main() {
 const (
 	resultsPath = "bench/peers/results.json"
 
+	// maxConnections is enough for fifty worker processes of up to five each, and for those of a peer's pool.
+	maxConnections = 800
+
 	// oursArg makes this program the adapter of our worker; the other arguments are those of an adapter.
 	oursArg = "ours"
 )
 
 // plan is what is measured, and how much of it.
 type plan struct {
-	Quick   bool `json:"quick"`
-	Rounds  int  `json:"rounds"`
-	Drain   int  `json:"drain_jobs"`
-	cells   []cell
-	systems []system
+	Quick       bool          `json:"quick"`
+	Rounds      int           `json:"rounds"`
+	Drain       int           `json:"drained_jobs"`
+	DeferRounds int           `json:"defer_rounds"`
+	Seconds     float64       `json:"defer_seconds"`
+	Bulk        int           `json:"bulk_jobs"`
+	Waits       int           `json:"latency_jobs_a_round"`
+	Gap         int           `json:"latency_gap_ms"`
+	History     int           `json:"history"` // jobs drained before, or waiting behind
+	Piece       int           `json:"jobs_after_history"`
+	First       int           `json:"first_jobs_of_a_backlog"`
+	Hot         int           `json:"jobs_of_one_lock"`
+	Shape       int           `json:"jobs_of_many_locks_or_queues"`
+	Workers     int           `json:"worker_processes"`
+	Window      time.Duration `json:"idle_window"`
+	Curve       int           `json:"curve_jobs"`
+	picture     string        // where the curve is drawn
+	keep        bool          // databases that are done with are not dropped
+	settings    []string      // of the server, beside those of all benchmarks
+	cells       []cell
+	systems     []system
 }
 
 var (
-	full  = plan{Rounds: 3, Drain: 200_000}
-	quick = plan{Quick: true, Rounds: 3, Drain: 50_000}
+	full = plan{
+		Rounds: 3, Drain: 200_000, DeferRounds: 5, Seconds: 3, Bulk: 100_000, Waits: 150, Gap: 50, History: 1_000_000, Piece: 100_000,
+		First: 50_000, Hot: 10_000, Shape: 100_000, Workers: 50, Window: 15 * time.Second, Curve: 400_000, picture: "bench/pinned.svg",
+	}
+	quick = plan{
+		Quick: true, Rounds: 3, Drain: 50_000, DeferRounds: 3, Seconds: 1, Waits: 50, Gap: 10, History: 30_000, Piece: 20_000,
+		keep: true,
+	}
 )
 
 // planFor reads BENCH_QUICK, which is for make bench-quick, BENCH_CELLS, a regular expression for their names, and BENCH_SYSTEMS.
@@ -88,15 +115,19 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 
 // measure runs the cells in turn. What a cell measured before it broke counts.
 func measure(ctx context.Context, plan plan, stderr io.Writer) (report, error) {
-	began := time.Now()
-	b := &bench{plan: plan, templates: map[string]string{}, log: lab.Progress(stderr)}
-	b.report.Plan = plan
+	b := newBench(plan, stderr)
 	defer b.close()
 	if err := b.setUp(ctx); err != nil {
 		return b.report, err
 	}
-	var faults []error
-	for _, c := range plan.cells {
+	err := b.runCells(ctx)
+	b.report.Head.Took = time.Since(b.began).Round(time.Second).String()
+	return b.report, err
+}
+
+func (b *bench) runCells(ctx context.Context) error {
+	faults := b.faults
+	for _, c := range b.plan.cells {
 		if ctx.Err() != nil {
 			break
 		}
@@ -106,22 +137,35 @@ func measure(ctx context.Context, plan plan, stderr io.Writer) (report, error) {
 			b.log("%s: %v", c.name, err)
 		}
 	}
-	b.report.Head.Took = time.Since(began).Round(time.Second).String()
-	return b.report, errors.Join(append(b.faults, faults...)...)
+	return errors.Join(faults...)
 }
 
 // bench holds the servers, and what was measured.
 type bench struct {
 	plan      plan
+	began     time.Time
 	servers   []*lab.Server
 	templates map[string]string // databases in which a system is installed, by its key
-	places    int
-	faults    []error // of the set-up
+	places    atomic.Int64
+	running   sync.Map // of programs
+	faults    []error  // of the set-up
 	report    report
 	log       func(format string, args ...any)
 }
 
+func newBench(plan plan, stderr io.Writer) *bench {
+	return &bench{
+		plan: plan, began: time.Now(), templates: map[string]string{}, log: lab.Progress(stderr), report: report{Plan: plan, Rates: map[string][]float64{}},
+	}
+}
+
+// close ends the programs first: without their server they would only complain.
 func (b *bench) close() {
+	var all []*program
+	for prog := range b.running.Range {
+		all = append(all, prog.(*program))
+	}
+	_ = stopAll(all)
 	for _, s := range b.servers {
 		s.Stop()
 	}
@@ -130,9 +174,9 @@ func (b *bench) close() {
 	}
 }
 
-// server starts one more. Fifty worker processes have five connections each, some adapters more.
+// server starts one more.
 func (b *bench) server() (*lab.Server, error) {
-	s, err := lab.Start("max_connections = 800")
+	s, err := lab.Start(append(b.plan.settings, fmt.Sprintf("max_connections = %d", maxConnections))...)
 	if err == nil {
 		b.servers = append(b.servers, s)
 	}
@@ -179,35 +223,5 @@ func (b *bench) install(ctx context.Context, s system) (line, error) {
 	return version, p.leave(ctx)
 }
 
-// fresh is a place in which a system is installed.
-func (b *bench) fresh(ctx context.Context, s system) (*place, error) {
-	return b.place(ctx, b.servers[0], s, b.templates[s.key])
-}
-
 // has says whether a system takes part.
 func (b *bench) has(s system) bool { return b.templates[s.key] != "" }
-
-// A contender is measured beside others, once in each round.
-type contender struct {
-	name string
-	run  func(context.Context) error
-}
-
-// alternate calls all of them in each round, another one first each time. One that breaks is left out from then on.
-func (b *bench) alternate(ctx context.Context, rounds int, contenders []contender) error {
-	broken := map[string]bool{}
-	var faults []error
-	for round := range rounds {
-		for i := range contenders {
-			c := contenders[(i+round)%len(contenders)]
-			if broken[c.name] || ctx.Err() != nil {
-				continue
-			}
-			if err := c.run(ctx); err != nil {
-				broken[c.name] = true
-				faults = append(faults, fmt.Errorf("%s: %w", c.name, err))
-			}
-		}
-	}
-	return errors.Join(faults...)
-}

@@ -37,6 +37,9 @@ const (
 	modeOrdered = "ordered" // it insists that the jobs come one by one, in the order of n
 )
 
+// notifyOff is an argument of the command defer.
+const notifyOff = "--notify=off"
+
 // An adapter is our side of the protocol by which all systems are measured; the README has it.
 type adapter struct {
 	url    string
@@ -151,13 +154,16 @@ func (a adapter) insert(ctx context.Context) error {
 
 // deferOne defers one job a transaction, from several connections.
 func (a adapter) deferOne(ctx context.Context) error {
-	seconds, err1 := a.number(0)
-	count, err2 := a.number(1)
-	if err := errors.Join(err1, err2); err != nil {
+	count, err := a.number(1)
+	if err != nil {
+		return err
+	}
+	seconds, err := strconv.ParseFloat(a.args[0], 64)
+	if err != nil {
 		return err
 	}
 	var params []string
-	if slices.Contains(a.args, "--notify=off") {
+	if slices.Contains(a.args, notifyOff) {
 		params = append(params, "procrastinate.notify")
 	}
 	conns := make([]*pgx.Conn, count)
@@ -173,7 +179,7 @@ func (a adapter) deferOne(ctx context.Context) error {
 	var jobs atomic.Int64
 	faults := make([]error, count)
 	began := time.Now()
-	end := began.Add(time.Duration(seconds) * time.Second)
+	end := began.Add(time.Duration(seconds * float64(time.Second)))
 	for i, conn := range conns {
 		all.Go(func() {
 			for time.Now().Before(end) && faults[i] == nil {
@@ -227,20 +233,18 @@ func (a adapter) send(ctx context.Context) error {
 	return nil
 }
 
-func now() float64 { return float64(time.Now().UnixMicro()) }
-
 func (a adapter) left(ctx context.Context) error {
 	conn, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	var count int64
-	err = conn.QueryRow(ctx, `select count(*) from procrastinate_jobs where status in ('todo', 'doing')`).Scan(&count)
+	l := line{Left: new(int64)}
+	err = conn.QueryRow(ctx, `select count(*) from procrastinate_jobs where status in ('todo', 'doing')`).Scan(l.Left)
 	if err != nil {
 		return err
 	}
-	return a.say(line{Left: &count})
+	return a.say(l)
 }
 
 // work runs a worker from when it is told to until it is to stop.
@@ -264,7 +268,7 @@ func (a adapter) work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := &handler{adapter: a, fail: make(chan error, 1)}
+	h := &handler{adapter: a, news: make(chan struct{}, 1), fail: make(chan error, 1)}
 	run := h.count
 	switch {
 	case slices.Contains(a.args, modeLatency):

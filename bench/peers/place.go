@@ -23,13 +23,13 @@ type place struct {
 	server *lab.Server
 	name   string
 	conn   *pgx.Conn
-	log    func(format string, args ...any)
+	bench  *bench
+	copied bool // for one drain
 }
 
 // place makes a database, of what another one holds: nobody may be connected to that.
 func (b *bench) place(ctx context.Context, server *lab.Server, s system, like string) (*place, error) {
-	b.places++
-	p := &place{system: s, server: server, name: fmt.Sprintf("place_%d_%s", b.places, s.key), log: b.log}
+	p := &place{system: s, server: server, name: fmt.Sprintf("place_%d_%s", b.places.Add(1), s.key), bench: b}
 	create := "create database " + p.name
 	if like != "" {
 		create += " template " + like
@@ -55,9 +55,12 @@ func (p *place) leave(ctx context.Context) error {
 	return err
 }
 
-// drop deletes it: the next one needs its memory, and the disk.
+// drop deletes it: the next one needs its memory, and the disk. It takes a while, and a short run has enough of both.
 func (p *place) drop(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
+	if p.bench.plan.keep {
+		return p.leave(ctx)
+	}
 	return errors.Join(p.leave(ctx), p.server.Admin(ctx, "drop database "+p.name+" with (force)"))
 }
 
@@ -76,6 +79,8 @@ type program struct {
 	*lab.Process
 	said chan line // closed when it has ended
 	text string
+
+	forget func()
 }
 
 func (p *place) start(args ...string) (*program, error) {
@@ -86,15 +91,19 @@ func (p *place) start(args ...string) (*program, error) {
 	command = append(command, args...)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), "DATABASE_URL="+p.server.Database(p.name))
-	result := &program{said: make(chan line, 10_000), text: fmt.Sprintf("%s %v", p.system.name, args)}
+	result := &program{said: make(chan line, 1000), text: fmt.Sprintf("%s %v", p.system.name, args)}
+	result.forget = func() { p.bench.running.Delete(result) }
 	result.Process, err = lab.StartProcess(cmd, func(text string) {
 		var l line
 		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			p.log("%s said %q: %v", result.text, text, err)
+			p.bench.log("%s said %q: %v", result.text, text, err)
 			return
 		}
 		result.said <- l
 	}, func() { close(result.said) })
+	if err == nil {
+		p.bench.running.Store(result, true)
+	}
 	return result, err
 }
 
@@ -117,7 +126,9 @@ func (p *place) call(ctx context.Context, args ...string) (last line, err error)
 
 // end waits until it has ended.
 func (g *program) end() error {
-	if err := g.Wait(patience); err != nil {
+	err := g.Wait(patience)
+	g.forget()
+	if err != nil {
 		return fmt.Errorf("%s: %w", g.text, err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -13,11 +14,13 @@ import (
 
 // report is what results.json holds.
 type report struct {
-	Head    lab.Head `json:"head"`
-	Systems []line   `json:"systems"`
-	Plan    plan     `json:"plan"`
-	Rows    []row    `json:"targets"`
-	Drains  []drawn  `json:"drains"`
+	Head    lab.Head             `json:"head"`
+	Systems []line               `json:"systems"`
+	Plan    plan                 `json:"plan"`
+	Rows    []row                `json:"targets"`
+	Drains  []drawn              `json:"drains,omitempty"`
+	Waits   []waits              `json:"waits,omitempty"`
+	Rates   map[string][]float64 `json:"jobs_per_second,omitempty"` // of what is no drain
 }
 
 // A row is what a target is held against: the median of what each round gave.
@@ -37,6 +40,7 @@ type drawn struct {
 	Worker []float64 `json:"worker_cpu_seconds_per_100k"`
 	SQL    []float64 `json:"postgresql_cpu_seconds_per_100k"`
 	Peak   []float64 `json:"worker_peak_mb"`
+	Conns  []float64 `json:"worker_connections"`
 }
 
 // cpu is that of worker and PostgreSQL together.
@@ -59,11 +63,12 @@ func (b *bench) drained(name string, d drain) {
 	}
 	to := &(*all)[i]
 	to.Rate, to.Worker, to.SQL, to.Peak = append(to.Rate, d.rate), append(to.Worker, d.worker), append(to.SQL, d.sql), append(to.Peak, d.peak)
+	to.Conns = append(to.Conns, d.conns)
 }
 
 // drains are those of a name; none if it was not measured.
-func (b *bench) drains(name string) drawn {
-	for _, d := range b.report.Drains {
+func (r report) drains(name string) drawn {
+	for _, d := range r.Drains {
 		if d.Name == name {
 			return d
 		}
@@ -107,9 +112,28 @@ func (r report) value(name string) float64 {
 	return math.NaN()
 }
 
+// Names of rows that are in the summary too.
+const (
+	drainToGraphile   = "drain, ours / graphile-worker"
+	drainToRiver      = "drain, ours / River"
+	deferToRiver      = "defer one a call, ours / River"
+	latencyToGraphile = "latency p50, ours / graphile-worker"
+	pinnedToClean     = "pinned by a reader / clean"
+)
+
+// summary is all in a line.
+func (r report) summary() string {
+	v := func(name string) string { return lab.Digits(r.value(name)) }
+	return fmt.Sprintf("drain ours/graphile-worker %s ours/river %s; defer ours/river %s; latency p50 ours/graphile-worker %s; pinned/clean %s",
+		v(drainToGraphile), v(drainToRiver), v(deferToRiver), v(latencyToGraphile), v(pinnedToClean))
+}
+
 func (r report) print(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprint(&b, r.Head)
+	if r.Plan.Quick {
+		fmt.Fprintln(&b, "quick: small runs, which say less")
+	}
 	var versions []string
 	for _, s := range r.Systems {
 		versions = append(versions, fmt.Sprintf("%s %s (%s)", s.System, s.Version, s.Runtime))
@@ -127,8 +151,17 @@ func (r report) print(w io.Writer) error {
 		fmt.Fprintf(table, "%-50s\t%s\t%s\t%s\t%s\t\n", d.Name, lab.Digits(lab.Median(d.Rate)), lab.Digits(lab.Median(d.Worker)),
 			lab.Digits(lab.Median(d.SQL)), lab.Digits(lab.Median(d.Peak)))
 	}
+	if len(r.Waits) > 0 {
+		fmt.Fprintf(table, "\n%-50s\tp50\tp95\tp99\tof\t\n", "ms from the commit to the handler's start")
+	}
+	for _, w := range r.Waits {
+		fmt.Fprintf(table, "%-50s\t%s\t%s\t%s\t%d\t\n", w.Name, lab.Digits(w.P50), lab.Digits(w.P95), lab.Digits(w.P99), len(slices.Concat(w.Each...)))
+	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if r.Plan.Quick {
+		fmt.Fprintf(&b, "\n%s\n", r.summary())
 	}
 	_, err := w.Write(b.Bytes())
 	return err

@@ -9,28 +9,32 @@ import (
 
 // A system is what is measured, through its adapter. The README has the protocol.
 type system struct {
-	name string
-	key  string // in names of databases
-	left string // whether jobs are left that are not yet stored as done
+	name    string
+	key     string // in names of databases
+	program string // its adapter, below bench/peers; ours is this program
+	left    string // whether jobs are left, with greater ids than $1, that are not yet stored as done
 }
 
 var (
-	ours = system{"ours", "ours", `select exists(select from procrastinate_jobs where status in ('todo', 'doing'))`}
-
-	graphile = system{"graphile-worker", "graphile", `select exists(select from graphile_worker._private_jobs)`}
-	river    = system{"River", "river", `select exists(select from river_job where state <> 'completed')`}
-	pgboss   = system{"pg-boss", "pgboss", `select exists(select from pgboss.job where state < 'completed')`}
+	ours = system{name: "ours", key: "ours",
+		left: `select exists(select from procrastinate_jobs where id > $1 and status in ('todo', 'doing'))`}
+	graphile = system{name: "graphile-worker", key: "graphile", program: "graphile-worker/run",
+		left: `select exists(select from graphile_worker._private_jobs)`}
+	river = system{name: "River", key: "river", program: "river/bin/river",
+		left: `select exists(select from river_job where state <> 'completed')`}
+	pgboss = system{name: "pg-boss", key: "pgboss", program: "pg-boss/run",
+		left: `select exists(select from pgboss.job where state < 'completed')`}
 
 	systems = []system{ours, graphile, river, pgboss}
 )
 
-// command starts the adapter: ours is this program.
+// command starts the adapter.
 func (s system) command() ([]string, error) {
-	if s.key == ours.key {
+	if s == ours {
 		program, err := os.Executable()
 		return []string{program, oursArg}, err
 	}
-	program, err := filepath.Abs(filepath.Join("bench", "peers", strings.ToLower(s.name), "run"))
+	program, err := filepath.Abs(filepath.Join("bench", "peers", s.program))
 	return []string{program}, err
 }
 
