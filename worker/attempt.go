@@ -32,11 +32,6 @@ type inTxResult struct {
 
 type attemptKey struct{}
 
-func (a *attempt) context(ctx context.Context) context.Context {
-	a.given = *a.job
-	return context.WithValue(ctx, attemptKey{}, a)
-}
-
 func attemptOf(ctx context.Context) *attempt {
 	a, _ := ctx.Value(attemptKey{}).(*attempt)
 	return a

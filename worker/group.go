@@ -166,7 +166,7 @@ func newShift(
 	return &shift{
 		config: config, queue: queue, log: config.Logger.With("worker", id), handlers: handlers,
 		unknown: map[string]bool{}, worker: id, maxAlone: maxAlone,
-		mailbox: make(chan func(), 1024), executions: make(chan *execution), closed: make(chan struct{}), beatNow: make(chan struct{}, 1),
+		mailbox: make(chan func(), 1024), handlings: make(chan *held), closed: make(chan struct{}), beatNow: make(chan struct{}, 1),
 		held: map[int64]*held{}, locks: map[string]bool{}, usual: maxReadyAge,
 		hungry: true, pause: config.PollInterval, lookAt: registered, beatAt: registered,
 	}

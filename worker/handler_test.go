@@ -21,7 +21,7 @@ func TestTypedReadsArgs(t *testing.T) {
 	})
 	j := job(1)
 	j.Args = []byte(`{"a": 3, "b": 5}`)
-	got, err := handler((&attempt{job: j}).context(t.Context()), j)
+	got, err := handler(context.WithValue(t.Context(), attemptKey{}, &attempt{given: *j}), j)
 	if got != 8 || err != nil {
 		t.Errorf("got %v, %v; want 8", got, err)
 	}

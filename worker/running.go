@@ -34,15 +34,6 @@ func (s *shift) isLocked(h *held) bool {
 	return h.job.Lock != nil && s.locks[*h.job.Lock]
 }
 
-// execution is one run of a handler.
-type execution struct {
-	held    *held
-	attempt attempt
-	handler Handler
-	ctx     context.Context
-	release func()
-}
-
 // begin runs one handler in a goroutine that nobody can end from outside: one that has run another and waits, for its stack has
 // grown already, or else a new one.
 func (s *shift) begin(ctx context.Context, h *held) {
@@ -51,13 +42,10 @@ func (s *shift) begin(ctx context.Context, h *held) {
 		s.putOff(h)
 		return
 	}
-	e := &execution{held: h, handler: handler, attempt: attempt{job: h.job, queue: s.queue, worker: s.worker}}
-	ctx, cancel := context.WithCancelCause(e.attempt.context(ctx))
-	e.ctx, e.release = ctx, func() { cancel(nil) }
-	if h.job.Timeout > 0 {
-		s.limit(e)
-	}
-	h.cancel, h.running, h.since = cancel, true, s.now
+	h.handler = handler
+	h.attempt = attempt{job: h.job, given: *h.job, queue: s.queue, worker: s.worker}
+	h.ctx.parent, h.ctx.attempt = ctx, &h.attempt
+	h.started, h.running, h.since = true, true, s.now
 	s.active++
 	s.began = true
 	s.emit(Started{h.job})
@@ -65,53 +53,46 @@ func (s *shift) begin(ctx context.Context, h *held) {
 		s.locks[*h.job.Lock] = true
 	}
 	select {
-	case s.executions <- e:
+	case s.handlings <- h:
 	default:
-		go s.executes(e)
+		go s.handles(h)
 	}
 }
 
-// limit ends the execution's context after the job's timeout.
-func (s *shift) limit(e *execution) {
-	ctx, over := context.WithTimeoutCause(e.ctx, e.held.job.Timeout, ErrTimeout)
-	unwatch := context.AfterFunc(ctx, func() { s.post(func() { s.noteCancelled(e.held) }) })
-	release := e.release
-	e.ctx, e.release = ctx, func() {
-		unwatch()
-		over()
-		release()
-	}
-}
-
-func (s *shift) executes(e *execution) {
+func (s *shift) handles(h *held) {
 	id := goroutineID()
-	for e != nil {
-		e.held.goroutine.Store(id)
-		s.execute(e)
-		e = <-s.executions // nil at the end of the shift
+	for h != nil {
+		h.goroutine.Store(id)
+		s.handle(h)
+		h = <-s.handlings // nil at the end of the shift
 	}
 }
 
-func (s *shift) execute(e *execution) {
+func (s *shift) handle(h *held) {
 	var result *string
 	var change string
 	err := errGoexit
+	unwatch := func() bool { return false }
+	if h.job.Timeout > 0 {
+		unwatch = h.ctx.limit(h.job.Timeout, func() { s.post(func() { s.noteCancelled(h) }) })
+	}
 	began := time.Now()
 	defer func() {
-		end := settle(context.Cause(e.ctx), &e.attempt, result, err)
+		end := settle(h.ctx.cause(), &h.attempt, result, err)
 		end.took = time.Since(began)
-		if inTx := e.attempt.finishedInTx.Load(); inTx != nil {
+		if inTx := h.attempt.finishedInTx.Load(); inTx != nil {
 			change = inTx.change // what the handler returned is not stored
 		}
-		e.release()
-		s.post(func() { s.ended(e.held, end, change) })
+		unwatch()
+		h.ctx.cancel(context.Canceled)
+		s.post(func() { s.ended(h, end, change) })
 	}()
-	result, change, err = call(e.ctx, e.handler, &e.attempt.given)
+	result, change, err = call(&h.ctx, h.handler, &h.attempt.given)
 }
 
 // cancel cancels the handler of a job that runs.
 func (s *shift) cancel(h *held, cause error) {
-	h.cancel(cause)
+	h.ctx.cancel(cause)
 	s.noteCancelled(h)
 }
 

@@ -38,12 +38,12 @@ type shift struct {
 	worker   int64           // the registration
 	maxAlone int             // calls in the alone lane at once
 
-	mailbox    chan func()
-	executions chan *execution // for goroutines that wait for another handler to run
-	closed     chan struct{}   // nobody reads the mailbox any more
-	calls      sync.WaitGroup  // calls to the database
-	beatNow    chan struct{}
-	postponed  func() // is called when jobs were put off
+	mailbox   chan func()
+	handlings chan *held     // for goroutines that wait for another handler to run
+	closed    chan struct{}  // nobody reads the mailbox any more
+	calls     sync.WaitGroup // calls to the database
+	beatNow   chan struct{}
+	postponed func() // is called when jobs were put off
 
 	now       time.Time       // of this step
 	held      map[int64]*held // all that the database thinks it holds, as far as known
@@ -84,11 +84,16 @@ type shift struct {
 type held struct {
 	job       *Job
 	since     time.Time // fetched, then started
-	cancel    context.CancelCauseFunc
+	started   bool
 	running   bool
 	ending    ending
-	cancelled time.Time    // when its handler was cancelled; zero means not
-	goroutine atomic.Int64 // that runs its handler
+	cancelled time.Time // when its handler was cancelled; zero means not
+
+	// for its handler
+	handler   Handler
+	attempt   attempt
+	ctx       handlerContext
+	goroutine atomic.Int64 // that runs it
 }
 
 const (
@@ -105,7 +110,7 @@ const (
 func (s *shift) run(ctx context.Context, stop, abort <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	defer close(s.executions)
+	defer close(s.handlings)
 	for {
 		s.now = time.Now()
 		s.step(ctx)

@@ -97,8 +97,8 @@ func (t *txWork) run(ctx context.Context, tx pgx.Tx, job *Job) error {
 }
 
 func (t *txWork) handle(ctx context.Context, job *Job) (ending, *inTxResult) {
-	a := &attempt{job: job, queue: t.queue, worker: t.worker, inTest: true}
-	ctx = a.context(ctx)
+	a := &attempt{job: job, given: *job, queue: t.queue, worker: t.worker, inTest: true}
+	ctx = context.WithValue(ctx, attemptKey{}, a)
 	if job.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, job.Timeout, ErrTimeout)
