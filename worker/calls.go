@@ -56,7 +56,7 @@ func (s *shift) call(
 			defer cancel()
 		}
 		answer, err := do(ctx)
-		s.post(func() {
+		s.mailbox.post(func() {
 			l.inFlight--
 			answer(err)
 		})
@@ -181,7 +181,8 @@ func (s *shift) take(jobs []*Job, asked int, idle bool) {
 		if earlier := s.held[job.ID]; earlier != nil {
 			s.supersede(earlier)
 		}
-		h := &held{job: job, since: s.now}
+		s.fetched++
+		h := &held{job: job, number: s.fetched, since: s.now}
 		s.held[job.ID] = h
 		s.ready = append(s.ready, h)
 	}

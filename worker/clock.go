@@ -21,14 +21,14 @@ func (s *shift) beats(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, ErrNotRegistered):
-			s.post(s.loseRegistration)
+			s.mailbox.post(s.loseRegistration)
 			return
 		case err != nil:
 			trouble.failed(s.log, "beat", err)
 			wait = min(backoff(trouble.failures), wait)
 		default:
 			trouble.worked(s.log, "beat")
-			s.post(func() { s.beaten(sent, ids) })
+			s.mailbox.post(func() { s.beaten(sent, ids) })
 		}
 		select {
 		case <-ctx.Done():
@@ -42,6 +42,9 @@ func (s *shift) beats(ctx context.Context) {
 // beaten notes a successful beat and cancels what shall be aborted.
 func (s *shift) beaten(sent time.Time, abortIDs []int64) {
 	s.beatAt, s.silent = sent, false
+	if len(abortIDs) > 0 {
+		s.withdraw()
+	}
 	for _, id := range abortIDs {
 		h := s.held[id]
 		switch {

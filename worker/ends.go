@@ -47,7 +47,7 @@ func (s *shift) drop(h *held) {
 func (s *shift) undelivered(batch []*held, err error) []*held {
 	batch = slices.DeleteFunc(batch, func(h *held) bool {
 		superseded := s.held[h.job.ID] != h
-		if superseded && h.started {
+		if superseded && h.ended {
 			s.reportLost(h, true)
 		}
 		return superseded
@@ -74,7 +74,7 @@ func (s *shift) supersede(h *held) {
 	for _, list := range []*[]*held{&s.done, &s.failed, &s.back, &s.alone} {
 		before := len(*list)
 		*list = slices.DeleteFunc(*list, func(other *held) bool { return other == h })
-		if len(*list) < before && h.started {
+		if len(*list) < before && h.ended {
 			s.reportLost(h, true)
 		}
 	}

@@ -33,6 +33,15 @@ func tell(events *[]string) func(Event) {
 	}
 }
 
+// sortStarts sorts those after the first fetch: handlers that start at once tell it in any order.
+func sortStarts(events []string) {
+	n := 1
+	for n < len(events) && strings.HasPrefix(events[n], "started") {
+		n++
+	}
+	slices.Sort(events[min(1, len(events)):min(n, len(events))])
+}
+
 func TestEventsTellEachFetchStartAndEnd(t *testing.T) {
 	var got []string
 	ends := map[int64]error{1: nil, 2: errors.New("boom"), 3: Snooze(time.Minute)}
@@ -48,6 +57,7 @@ func TestEventsTellEachFetchStartAndEnd(t *testing.T) {
 			"fetched 3 of 5, finished 0, <nil>", "started 1", "started 2", "started 3", "finished 1 after 1s",
 			"failed 2 after 2s failed boom", "snoozed 3 after 3s",
 		}
+		sortStarts(got)
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("got %q\nwant %q", got, want)
 		}
@@ -151,6 +161,7 @@ func TestWhatCouldNotBeDeliveredIsToldAsLost(t *testing.T) {
 			}
 			want := []string{"fetched 2 of 100, finished 0, <nil>", "started 1", "started 2", "lost 1 after 0s"}
 			got = slices.DeleteFunc(got, func(event string) bool { return strings.HasSuffix(event, errConnection.Error()) })
+			sortStarts(got)
 			if !slices.Equal(got, want) {
 				t.Errorf("%s: got %q\nwant %q", name, got, want)
 			}

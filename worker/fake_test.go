@@ -352,6 +352,9 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 	synctest.Test(t, func(t *testing.T) {
 		log := &bytes.Buffer{}
 		config.Logger = slog.New(slog.NewTextHandler(log, nil))
+		if config.OnEvent != nil {
+			config.OnEvent = oneByOne(config.OnEvent)
+		}
 		s := newShift(config.withDefaults(), db, map[string]Handler{"task": handler}, 1, 2, time.Now())
 		e := &ear{config: s.config, shifts: map[*shift]bool{s: true}}
 		c := newClock(db, s.log, e)
@@ -368,7 +371,6 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		background.Go(func() { c.ticks(ctx) })
 		go func() {
 			tr.err = s.run(ctx, tr.stop, tr.abort)
-			close(s.closed)
 			close(tr.over)
 		}()
 		test(tr)

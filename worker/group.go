@@ -150,7 +150,6 @@ func (w *Worker) runShift(ctx context.Context, g group, id int64, at time.Time, 
 	if s.began {
 		began.Store(true)
 	}
-	close(s.closed)
 	end()
 	s.calls.Wait()
 	background.Wait()
@@ -166,7 +165,7 @@ func newShift(
 	return &shift{
 		config: config, queue: queue, log: config.Logger.With("worker", id), handlers: handlers,
 		unknown: map[string]bool{}, worker: id, maxAlone: maxAlone,
-		mailbox: make(chan func(), 1024), handlings: make(chan *held), closed: make(chan struct{}), beatNow: make(chan struct{}, 1),
+		mailbox: newMailbox(), idle: make(chan struct{}), beatNow: make(chan struct{}, 1),
 		held: map[int64]*held{}, locks: map[string]bool{}, usual: maxReadyAge,
 		hungry: true, pause: config.PollInterval, lookAt: registered, beatAt: registered,
 	}

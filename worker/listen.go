@@ -119,7 +119,7 @@ func (e *ear) tells() (worker *int64) {
 func (e *ear) lookIfDeaf() {
 	if !e.hears.Load() {
 		e.each(func(s *shift) {
-			s.post(func() { s.hungry, s.drained, s.pause = true, false, firstPause })
+			s.mailbox.post(func() { s.hungry, s.drained, s.pause = true, false, firstPause })
 		})
 	}
 }
@@ -301,6 +301,6 @@ func (s *shift) notified(payload string) {
 		}
 	}
 	if err != nil || message.Type != "abort_job_requested" {
-		s.post(func() { s.hungry, s.drained = true, false })
+		s.mailbox.post(func() { s.hungry, s.drained = true, false })
 	}
 }

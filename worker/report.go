@@ -71,7 +71,7 @@ func (s *shift) reportLost(h *held, doubtful bool) {
 // reportUndelivered tells of the jobs that ended before the shift and of which the database has not heard, as far as known.
 func (s *shift) reportUndelivered() {
 	for _, h := range s.held {
-		if h.started && !h.running {
+		if h.ended && !h.running {
 			s.reportLost(h, false)
 		}
 	}

@@ -1,93 +1,122 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"math"
+	"slices"
 	"time"
 )
 
-// start gives free slots to ready jobs in the order received; a job whose lock is running here keeps its place.
+// start lets handlers start what is ready, in the order received; a job whose lock is running here keeps its place. Who has run one
+// handler runs the next that may start, without asking: to be told by the owner would take longer than a quick job.
 func (s *shift) start(ctx context.Context) {
 	if s.silent || s.stopping {
 		return
 	}
-	for len(s.ready) > 0 && s.active < s.config.Concurrency && !s.isLocked(s.ready[0]) {
-		s.begin(ctx, s.ready[0])
-		s.ready[0] = nil
-		s.ready = s.ready[1:]
-	}
-	if len(s.ready) == 0 || s.active >= s.config.Concurrency {
-		return
-	}
+	parent := context.WithoutCancel(ctx) // handlers are cancelled one by one
+	var starting []*held
 	waiting := s.ready[:0]
 	for _, h := range s.ready {
-		if s.active < s.config.Concurrency && !s.isLocked(h) {
-			s.begin(ctx, h)
-		} else {
+		switch handler, ok := s.handlers[h.job.Task]; {
+		case s.isLocked(h):
 			waiting = append(waiting, h)
+		case !ok:
+			s.putOff(h)
+		default:
+			s.prepare(parent, h, handler)
+			starting = append(starting, h)
 		}
 	}
 	clear(s.ready[len(waiting):])
 	s.ready = waiting
+	for range s.mailbox.offer(starting, s.config.Concurrency, len(waiting) > 0, s.silentAt()) {
+		select {
+		case s.idle <- struct{}{}:
+		default:
+			go s.handles()
+		}
+	}
 }
+
+func byNumber(a, b *held) int { return cmp.Compare(a.number, b.number) }
 
 func (s *shift) isLocked(h *held) bool {
 	return h.job.Lock != nil && s.locks[*h.job.Lock]
 }
 
-// begin runs one handler in a goroutine that nobody can end from outside: one that has run another and waits, for its stack has
-// grown already, or else a new one.
-func (s *shift) begin(ctx context.Context, h *held) {
-	handler, ok := s.handlers[h.job.Task]
-	if !ok {
-		s.putOff(h)
-		return
-	}
+func (s *shift) prepare(parent context.Context, h *held, handler Handler) {
 	h.handler = handler
-	h.attempt = attempt{job: h.job, given: *h.job, queue: s.queue, worker: s.worker}
-	h.ctx.parent, h.ctx.attempt = ctx, &h.attempt
-	h.started, h.running, h.since = true, true, s.now
+	h.attempt.job, h.attempt.queue, h.attempt.worker = h.job, s.queue, s.worker
+	h.ctx.parent, h.ctx.attempt = parent, &h.attempt
+	h.running = true
 	s.active++
-	s.began = true
-	s.emit(Started{h.job})
 	if h.job.Lock != nil {
 		s.locks[*h.job.Lock] = true
 	}
-	select {
-	case s.handlings <- h:
-	default:
-		go s.handles(h)
-	}
 }
 
-func (s *shift) handles(h *held) {
+// handles runs handlers in a slot, one after the other, until nothing is left to start, and then waits for another slot: its stack
+// has grown already. Nobody can end this goroutine from outside.
+func (s *shift) handles() {
 	id := goroutineID()
-	for h != nil {
-		h.goroutine.Store(id)
-		s.handle(h)
-		h = <-s.handlings // nil at the end of the shift
+	var h *held
+	var began time.Time
+	defer func() {
+		if h != nil {
+			last := handledOf(h, time.Since(began), nil, "", errGoexit)
+			s.mailbox.leave(&last)
+		}
+	}()
+	for more := true; more; _, more = <-s.idle {
+		began = time.Now()
+		for h = s.mailbox.next(nil, began); h != nil; {
+			h.goroutine.Store(id)
+			result, change, err := s.handle(h)
+			now := time.Now()
+			last := handledOf(h, now.Sub(began), result, change, err)
+			began = now
+			h = s.mailbox.next(&last, now)
+		}
 	}
 }
 
-func (s *shift) handle(h *held) {
-	var result *string
-	var change string
-	err := errGoexit
-	unwatch := func() bool { return false }
+func (s *shift) handle(h *held) (result *string, change string, err error) {
+	h.attempt.given = *h.job
 	if h.job.Timeout > 0 {
-		unwatch = h.ctx.limit(h.job.Timeout, func() { s.post(func() { s.noteCancelled(h) }) })
+		unwatch := h.ctx.limit(h.job.Timeout, func() { s.mailbox.post(func() { s.noteCancelled(h) }) })
+		defer unwatch()
 	}
-	began := time.Now()
-	defer func() {
-		end := settle(h.ctx.cause(), &h.attempt, result, err)
-		end.took = time.Since(began)
-		if inTx := h.attempt.finishedInTx.Load(); inTx != nil {
-			change = inTx.change // what the handler returned is not stored
+	s.emit(Started{h.job})
+	return call(&h.ctx, h.handler, &h.attempt.given)
+}
+
+// handledOf settles what became of the handler of a job.
+func handledOf(h *held, took time.Duration, result *string, change string, err error) handled {
+	end := settle(h.ctx.cause(), &h.attempt, result, err)
+	end.took = took
+	if inTx := h.attempt.finishedInTx.Load(); inTx != nil {
+		change = inTx.change // what the handler returned is not stored
+	}
+	h.ctx.cancel(context.Canceled)
+	return handled{h, end, change}
+}
+
+// withdraw takes back what no handler has started yet. So those that are running are those that run.
+func (s *shift) withdraw() {
+	jobs, ends := s.mailbox.withdraw()
+	for _, h := range jobs {
+		h.running = false
+		s.active--
+		if h.job.Lock != nil {
+			delete(s.locks, *h.job.Lock)
 		}
-		unwatch()
-		h.ctx.cancel(context.Canceled)
-		s.post(func() { s.ended(h, end, change) })
-	}()
-	result, change, err = call(&h.ctx, h.handler, &h.attempt.given)
+	}
+	s.ready = append(s.ready, jobs...)
+	slices.SortFunc(s.ready, byNumber)
+	for _, e := range ends {
+		s.ended(e)
+	}
 }
 
 // cancel cancels the handler of a job that runs.
@@ -114,8 +143,10 @@ func (s *shift) putOff(h *held) {
 }
 
 // ended takes what a handler left behind.
-func (s *shift) ended(h *held, end ending, change string) {
-	h.running, h.ending = false, end
+func (s *shift) ended(e handled) {
+	h, end := e.held, e.end
+	h.running, h.ended, h.ending = false, true, end
+	s.began = true
 	s.active--
 	if h.job.Lock != nil {
 		delete(s.locks, *h.job.Lock)
@@ -125,8 +156,8 @@ func (s *shift) ended(h *held, end ending, change string) {
 		s.reportLost(h, false)
 		return
 	}
-	if change != "" {
-		s.log.Warn(change, h.job.attrs()...)
+	if e.change != "" {
+		s.log.Warn(e.change, h.job.attrs()...)
 	}
 	switch end.kind {
 	case succeeded:
@@ -154,6 +185,7 @@ func (s *shift) returnTail(lock *string) {
 
 // returnReady gives back the jobs in ready that were not started and match.
 func (s *shift) returnReady(match func(*held) bool) (count int) {
+	s.withdraw()
 	waiting := s.ready[:0]
 	for _, h := range s.ready {
 		if match(h) {
@@ -172,7 +204,7 @@ func (s *shift) returnReady(match func(*held) bool) (count int) {
 // returnStale gives back jobs that were fetched ahead and found all handlers slow.
 func (s *shift) returnStale() {
 	stale := func(h *held) bool { return s.now.Sub(h.since) >= maxReadyAge && !s.isLocked(h) }
-	if !s.silent && s.active >= s.config.Concurrency && s.returnReady(stale) > 0 {
+	if _, first := s.mailbox.offered(); first != nil && s.now.Sub(first.since) >= maxReadyAge && s.returnReady(stale) > 0 {
 		s.usual = maxReadyAge
 	}
 }
@@ -199,7 +231,7 @@ func (s *shift) room() (room, free int) {
 			}
 		}
 	}
-	others := len(s.held) - taken - len(s.done)
+	others := len(s.held) - taken - min(len(s.done), maxBatch)
 	free = s.config.Concurrency - taken
 	room = min(free+s.ahead(), free+max(s.config.Concurrency, maxAhead)-others)
 	return max(room, 0), max(free, 0)
@@ -207,6 +239,22 @@ func (s *shift) room() (room, free int) {
 
 // well says whether there is so much to start that what is done may wait a moment for more: that makes fewer calls.
 func (s *shift) well() bool {
+	offered, _ := s.mailbox.offered()
 	ahead := s.ahead()
-	return ahead > 0 && len(s.ready) > ahead/2 && s.now.Sub(s.doneAt) < finishDelay
+	return ahead > 0 && offered > ahead/2 && s.now.Sub(s.doneAt) < finishDelay
+}
+
+// calm is up to how many jobs that wait for a handler the end of another is no news: while a hot call is under way, what succeeded
+// could not be told, and whatever waits is started by who ended.
+func (s *shift) calm() int {
+	switch {
+	case s.stopping || s.lost:
+		return math.MaxInt
+	case s.hot.inFlight > 0:
+		return 0
+	case len(s.done) > 0 && s.well():
+		return s.ahead()/2 + 1
+	default:
+		return math.MaxInt
+	}
 }

@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,19 +37,19 @@ type shift struct {
 	worker   int64           // the registration
 	maxAlone int             // calls in the alone lane at once
 
-	mailbox   chan func()
-	handlings chan *held     // for goroutines that wait for another handler to run
-	closed    chan struct{}  // nobody reads the mailbox any more
+	mailbox   *mailbox
+	idle      chan struct{}  // for goroutines that wait for another slot to run handlers in
 	calls     sync.WaitGroup // calls to the database
 	beatNow   chan struct{}
 	postponed func() // is called when jobs were put off
 
 	now       time.Time       // of this step
 	held      map[int64]*held // all that the database thinks it holds, as far as known
-	ready     []*held         // fetched and not started, in the order received
+	fetched   int64           // jobs so far
+	ready     []*held         // fetched and not to be started yet, in the order received
 	began     bool            // a handler has run
-	active    int             // handlers running
-	locks     map[string]bool // locks whose job is running here
+	active    int             // jobs running
+	locks     map[string]bool // locks of those
 	cancelled []*held         // running, as far as known, though cancelled
 	usual     time.Duration   // a running mean of how long a handler takes
 
@@ -80,12 +79,14 @@ type shift struct {
 	stopAt, killAt, settleAt time.Time
 }
 
-// A held job is waiting in ready, then running, then ending until the database has accepted its end.
+// A held job is waiting in ready, then running, then ending until the database has accepted its end. One that is running may still
+// wait for a handler, until the shift withdraws it.
 type held struct {
 	job       *Job
-	since     time.Time // fetched, then started
-	started   bool
+	number    int64     // in the order received
+	since     time.Time // fetched
 	running   bool
+	ended     bool // its handler has
 	ending    ending
 	cancelled time.Time // when its handler was cancelled; zero means not
 
@@ -110,7 +111,10 @@ const (
 func (s *shift) run(ctx context.Context, stop, abort <-chan struct{}) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	defer close(s.handlings)
+	defer close(s.idle)
+	defer s.mailbox.close()
+	var ends []handled
+	var posts []func()
 	for {
 		s.now = time.Now()
 		s.step(ctx)
@@ -118,32 +122,30 @@ func (s *shift) run(ctx context.Context, stop, abort <-chan struct{}) error {
 			return err
 		}
 		timer.Reset(time.Until(s.next()))
+		s.mailbox.rest(s.calm())
 		select {
-		case f := <-s.mailbox:
-			s.now = time.Now()
-			f()
-			for range len(s.mailbox) {
-				(<-s.mailbox)()
-			}
+		case <-s.mailbox.bell:
+		case <-timer.C:
 		case <-stop:
 			stop = nil
-			s.now = time.Now()
-			s.beginStop()
+			s.mailbox.post(s.beginStop)
 		case <-abort:
 			abort = nil
-			s.now = time.Now()
-			s.beginStop()
-			s.kill()
-		case <-timer.C:
+			s.mailbox.post(func() {
+				s.beginStop()
+				s.kill()
+			})
 		}
-	}
-}
-
-// post hands a function to the goroutine that owns the shift.
-func (s *shift) post(f func()) {
-	select {
-	case s.mailbox <- f:
-	case <-s.closed:
+		s.now = time.Now()
+		ends, posts = s.mailbox.read(ends, posts)
+		for _, e := range ends {
+			s.ended(e)
+		}
+		for _, f := range posts {
+			f()
+		}
+		clear(ends) // else their memory would keep the jobs
+		clear(posts)
 	}
 }
 
@@ -156,9 +158,7 @@ func (s *shift) step(ctx context.Context) {
 	s.checkStop()
 	s.checkStuck()
 	s.returnStale()
-	// Handlers are cancelled one by one. To register with a context that can be cancelled, and to leave it again, would be most of
-	// what a quick job costs here.
-	s.start(context.WithoutCancel(ctx))
+	s.start(ctx)
 	s.checkOneShot()
 	if !s.fetching && !s.now.Before(s.lookAt) {
 		s.hungry = true
@@ -179,15 +179,15 @@ func (s *shift) next() time.Time {
 	if !s.fetching {
 		consider(s.lookAt)
 	}
-	consider(s.beatAt.Add(trusted(s.config.StalledAfter)))
+	consider(s.silentAt())
 	consider(s.hot.notBefore)
 	consider(s.side.notBefore)
 	consider(s.solo.notBefore)
 	consider(s.stopAt.Add(s.config.GracefulTimeout))
 	consider(s.killAt.Add(s.config.StuckAfter))
 	consider(s.settleAt.Add(s.config.deliverFor()))
-	if i := slices.IndexFunc(s.ready, func(h *held) bool { return !s.isLocked(h) }); i >= 0 { // the first is the oldest
-		consider(s.ready[i].since.Add(maxReadyAge))
+	if _, first := s.mailbox.offered(); first != nil { // the oldest
+		consider(first.since.Add(maxReadyAge))
 	}
 	if len(s.done) > 0 {
 		consider(s.doneAt.Add(finishDelay))

@@ -288,7 +288,7 @@ func TestSlowJobsAreGivenBackBehindOneThatWaitsForItsLock(t *testing.T) {
 	}
 	config := Config{Concurrency: 3, MaxPerLock: 2, BeatInterval: time.Hour, StalledAfter: 4 * time.Hour, PollInterval: time.Hour}
 	try(t, db, config, run, func(tr *trial) {
-		tr.post(func() { tr.usual = 0 }) // as after many quick jobs
+		tr.mailbox.post(func() { tr.usual = 0 }) // as after many quick jobs
 		<-time.After(maxReadyAge / 2)
 		db.add(job(3), job(4), job(5))
 		tr.notified(`{"type": "job_inserted"}`)

@@ -28,6 +28,7 @@ func (s *shift) kill() {
 }
 
 func (s *shift) cancelRunning(cause error, match func(*held) bool) {
+	s.withdraw()
 	for _, h := range s.held {
 		if h.running && match(h) {
 			s.cancel(h, cause)
@@ -76,10 +77,15 @@ func (s *shift) checkStuck() {
 	}
 }
 
+// silentAt is when the worker is out of touch, unless a beat succeeds.
+func (s *shift) silentAt() time.Time {
+	return s.beatAt.Add(trusted(s.config.StalledAfter))
+}
+
 // checkSilence cancels the handlers of locked jobs when the last successful beat is so old that the database
 // may soon give the lock to another worker. Nothing is started until the next successful beat.
 func (s *shift) checkSilence() {
-	if s.silent || s.now.Before(s.beatAt.Add(trusted(s.config.StalledAfter))) {
+	if s.silent || s.now.Before(s.silentAt()) {
 		return
 	}
 	s.silent = true

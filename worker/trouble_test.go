@@ -138,7 +138,7 @@ func TestBusyRowOfTheOnlyOneHoldsUpNoneThatEndLater(t *testing.T) {
 		try(t, db, Config{}, run, func(tr *trial) {
 			synctest.Wait()
 			if stop { // for a worker that does not stop fetches in the same call, which never waits
-				tr.post(tr.beginStop)
+				tr.mailbox.post(tr.beginStop)
 			}
 			<-time.After(3 * time.Second)
 			synctest.Wait()
@@ -162,7 +162,7 @@ func TestJobsAreGivenBackThoughOthersFailAllTheTime(t *testing.T) {
 		count := make(chan int, 1)
 		for returned := 0; returned == 0; returned = <-count {
 			<-time.After(time.Millisecond)
-			tr.post(func() { count <- tr.returnReady(func(*held) bool { return true }) })
+			tr.mailbox.post(func() { count <- tr.returnReady(func(*held) bool { return true }) })
 		}
 		<-time.After(10 * time.Millisecond)
 		if calls := db.timesOf(tr.start, "return"); len(calls) == 0 {
@@ -175,7 +175,7 @@ func TestWhatEndedAloneIsNotKept(t *testing.T) {
 	run := func(context.Context, *Job) (any, error) { return nil, nil }
 	try(t, newFake(), Config{}, run, func(tr *trial) {
 		all := []*held{{job: job(1)}, {job: job(2)}, {job: job(3)}}
-		tr.post(func() { tr.alone = all })
+		tr.mailbox.post(func() { tr.alone = all })
 		synctest.Wait()
 		if got := slices.IndexFunc(all, func(h *held) bool { return h != nil }); got >= 0 {
 			t.Errorf("number %d is kept", got)
