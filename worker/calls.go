@@ -73,22 +73,24 @@ func (s *shift) trouble(l *lane, name string, err error) {
 	l.complaint.failed(s.log, name, err)
 }
 
-// callHot finishes what succeeded and fetches what there is room for, both in one call if it can. Only one of
-// these calls is under way at any time.
+// callHot finishes what succeeded and fetches what there is room for, both in one call if it can. Only one call that fetches is
+// under way at any time; beside it goes one that only finishes, if half a batch waits for that.
 func (s *shift) callHot(ctx context.Context) {
-	if !s.hot.free(s.now, 1) {
+	if !s.hot.free(s.now, 2) {
 		return
 	}
 	if s.unsure {
-		s.callKeep(ctx)
+		if s.hot.inFlight == 0 {
+			s.callKeep(ctx)
+		}
 		return
 	}
 	if len(s.done) > 0 && s.well() {
 		return
 	}
 	room, free := s.room()
-	fetching := room > 0 && !s.stopping && !s.silent && s.doubts == 0 && (len(s.done) > 0 || s.hungry && free > 0)
-	if !fetching && len(s.done) == 0 {
+	fetching := room > 0 && !s.fetching && !s.stopping && !s.silent && s.doubts == 0 && (len(s.done) > 0 || s.hungry && free > 0)
+	if !fetching && (len(s.done) == 0 || s.hot.inFlight > 0 && len(s.done) < s.crowd) {
 		return
 	}
 	c := &hotCall{
@@ -143,8 +145,8 @@ func (s *shift) ask(ctx context.Context, c *hotCall) (err error) {
 }
 
 func (s *shift) hotAnswered(c *hotCall, err error) {
-	s.fetching = false
 	if c.fetching {
+		s.fetching = false
 		s.emit(Fetched{c.room, len(c.jobs), len(c.batch), c.took, err})
 	}
 	if err != nil {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,7 +28,9 @@ type fake struct {
 	at       []time.Time // of each call
 	latency  time.Duration
 	fetching int
-	overlap  bool // two fetches at once were seen
+	overlap  bool // two fetches at once were seen, or one beside a keep
+	beside   int  // finishes that began while a fetch was under way
+	crowd    int  // of the shift; 0: its own
 	most     int  // jobs held at once
 	aborts   []int64
 	tickWait time.Duration
@@ -141,6 +144,9 @@ func (f *fake) exchange(
 }
 
 func (f *fake) finish(_ context.Context, _ int64, ids []int64, results []*string) (outcomes []outcome, err error) {
+	f.mu.Lock()
+	f.beside += f.fetching
+	f.mu.Unlock()
 	err = f.do("finish", ids, func() { outcomes = f.end("finish", ids, resultAt(results), false) })
 	return outcomes, err
 }
@@ -196,6 +202,8 @@ func (f *fake) giveBack(_ context.Context, _ int64, ids []int64) (outcomes []out
 }
 
 func (f *fake) keep(_ context.Context, _ int64, ids []int64) (outcomes []outcome, err error) {
+	f.enter(1)
+	defer f.enter(-1)
 	err = f.do("keep", ids, func() {
 		for id, job := range f.held {
 			if what := f.unended("keep", id, false); what != "" {
@@ -356,6 +364,7 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 			config.OnEvent = oneByOne(config.OnEvent)
 		}
 		s := newShift(config.withDefaults(), db, map[string]Handler{"task": handler}, 1, 2, time.Now())
+		s.crowd = cmp.Or(db.crowd, s.crowd)
 		e := &ear{config: s.config, shifts: map[*shift]bool{s: true}}
 		c := newClock(db, s.log, e)
 		e.hint = c.hint
@@ -384,7 +393,7 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		s.calls.Wait()
 		background.Wait()
 		if db.overlap {
-			t.Error("two fetches were under way at once")
+			t.Error("two fetches, or a fetch and a keep, were under way at once")
 		}
 	})
 }

@@ -164,7 +164,7 @@ func newShift(
 ) *shift {
 	return &shift{
 		config: config, queue: queue, log: config.Logger.With("worker", id), handlers: handlers,
-		unknown: map[string]bool{}, worker: id, maxAlone: maxAlone,
+		unknown: map[string]bool{}, worker: id, maxAlone: maxAlone, crowd: maxBatch / 2,
 		mailbox: newMailbox(), idle: make(chan struct{}), beatNow: make(chan struct{}, 1),
 		held: map[int64]*held{}, locks: map[string]bool{}, usual: maxReadyAge,
 		hungry: true, pause: config.PollInterval, lookAt: registered, beatAt: registered,

@@ -19,7 +19,8 @@ type mailbox struct {
 	until  time.Time // when the offers end
 	busy   int       // slots taken: goroutines that run a handler, or look for one to run
 	locked bool      // others wait for the locks of jobs
-	calm   int       // a success is no news while so many are offered
+	calm   int       // a success is no news while so many are offered,
+	crowd  int       // unless so many have ended
 }
 
 // handled is what a handler left behind.
@@ -87,7 +88,7 @@ func (m *mailbox) tell(last *handled) (news bool) {
 
 // isNews says whether the owner has something to do now that this handler ended.
 func (m *mailbox) isNews(last handled) bool {
-	return len(m.offers) < m.calm || last.end.kind != succeeded || m.frees(&last)
+	return len(m.offers) < m.calm || len(m.ends) >= m.crowd || last.end.kind != succeeded || m.frees(&last)
 }
 
 // frees says whether the end may let a job start that waits for its lock.
@@ -105,9 +106,9 @@ func (m *mailbox) read(ends []handled, posts []func()) ([]handled, []func()) {
 }
 
 // rest says what is news from now on, and rings if there is some already.
-func (m *mailbox) rest(calm int) {
+func (m *mailbox) rest(calm, crowd int) {
 	m.mu.Lock()
-	m.calm = calm
+	m.calm, m.crowd = calm, crowd
 	news := len(m.posts) > 0 || slices.ContainsFunc(m.ends, m.isNews)
 	m.mu.Unlock()
 	if news {

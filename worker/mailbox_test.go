@@ -68,19 +68,22 @@ func TestOnlyNewsRings(t *testing.T) {
 		name    string
 		offered int
 		calm    int
+		crowd   int
 		locked  bool
 		kind    kind
 		job     *Job
 		want    bool
 	}{
-		{"a success", 9, math.MaxInt, false, succeeded, job(1), true},
-		{"one that could not be told", 0, 0, false, succeeded, job(1), false},
-		{"a failure", 9, 0, false, failed, job(1), true},
-		{"one with plenty to do", 3, 3, false, succeeded, job(1), false},
-		{"one that leaves little to do", 2, 3, false, succeeded, job(1), true},
-		{"a lock that nobody waits for", 9, 0, false, succeeded, lockedJob(1, "a"), false},
-		{"a lock that somebody waits for", 9, 0, true, succeeded, lockedJob(1, "a"), true},
-		{"no lock", 9, 0, true, succeeded, job(1), false},
+		{"a success", 9, math.MaxInt, math.MaxInt, false, succeeded, job(1), true},
+		{"one that could not be told", 0, 0, math.MaxInt, false, succeeded, job(1), false},
+		{"one that makes a crowd", 9, 0, 1, false, succeeded, job(1), true},
+		{"one that does not", 9, 0, 2, false, succeeded, job(1), false},
+		{"a failure", 9, 0, math.MaxInt, false, failed, job(1), true},
+		{"one with plenty to do", 3, 3, math.MaxInt, false, succeeded, job(1), false},
+		{"one that leaves little to do", 2, 3, math.MaxInt, false, succeeded, job(1), true},
+		{"a lock that nobody waits for", 9, 0, math.MaxInt, false, succeeded, lockedJob(1, "a"), false},
+		{"a lock that somebody waits for", 9, 0, math.MaxInt, true, succeeded, lockedJob(1, "a"), true},
+		{"no lock", 9, 0, math.MaxInt, true, succeeded, job(1), false},
 	} {
 		for _, late := range []bool{false, true} { // late: the owner begins to rest only then
 			m, now := newMailbox(), time.Now()
@@ -90,7 +93,7 @@ func TestOnlyNewsRings(t *testing.T) {
 				m.next(&last, now)
 				m.rang()
 			}
-			m.rest(test.calm)
+			m.rest(test.calm, test.crowd)
 			if !late {
 				m.next(&last, now)
 			}
@@ -132,7 +135,7 @@ func TestNothingToldIsLost(t *testing.T) {
 			})
 		}
 		for want := told + batch; told < want; {
-			m.rest([]int{1, batch / 2, math.MaxInt}[rand.N(3)])
+			m.rest([]int{1, batch / 2, math.MaxInt}[rand.N(3)], 1+rand.N(batch))
 			select {
 			case <-m.bell:
 			case <-time.After(10 * time.Second):

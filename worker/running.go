@@ -234,27 +234,29 @@ func (s *shift) room() (room, free int) {
 	others := len(s.held) - taken - min(len(s.done), maxBatch)
 	free = s.config.Concurrency - taken
 	room = min(free+s.ahead(), free+max(s.config.Concurrency, maxAhead)-others)
-	return max(room, 0), max(free, 0)
+	return min(max(room, 0), maxBatch), max(free, 0)
 }
 
 // well says whether there is so much to start that what is done may wait a moment for more: that makes fewer calls.
 func (s *shift) well() bool {
 	offered, _ := s.mailbox.offered()
 	ahead := s.ahead()
-	return ahead > 0 && offered > ahead/2 && s.now.Sub(s.doneAt) < finishDelay
+	return ahead > 0 && offered > ahead/2 && len(s.done) < s.crowd && s.now.Sub(s.doneAt) < finishDelay
 }
 
-// calm is up to how many jobs that wait for a handler the end of another is no news: while a hot call is under way, what succeeded
-// could not be told, and whatever waits is started by who ended.
-func (s *shift) calm() int {
+// calm is up to how many jobs that wait for a handler the end of another is no news, and how many such ends are news together: while
+// a call fetches, what succeeded must wait for a crowd, and whatever waits is started by who ended.
+func (s *shift) calm() (calm, crowd int) {
 	switch {
 	case s.stopping || s.lost:
-		return math.MaxInt
-	case s.hot.inFlight > 0:
-		return 0
+		return math.MaxInt, 0
+	case s.hot.inFlight > 1:
+		return 0, math.MaxInt
+	case s.fetching:
+		return 0, s.crowd - len(s.done)
 	case len(s.done) > 0 && s.well():
-		return s.ahead()/2 + 1
+		return s.ahead()/2 + 1, math.MaxInt
 	default:
-		return math.MaxInt
+		return math.MaxInt, 0
 	}
 }

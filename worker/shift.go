@@ -61,6 +61,7 @@ type shift struct {
 
 	hot, side, solo lane
 	fetching        bool // a fetch or an exchange is under way
+	crowd           int  // so much that is done is worth a call of its own beside it
 	backNext        bool // the side lane failed jobs last
 	doubts          int  // jobs that may be todo again, for the answer to their end never came
 	unsure          bool // an answer never arrived: keep_jobs must come before the next fetch
@@ -100,7 +101,7 @@ type held struct {
 const (
 	firstPause  = 10 * time.Millisecond // an idle worker's first look after it found something
 	prefetchFor = 20 * time.Millisecond // of work is fetched ahead for handlers quicker than this
-	maxAhead    = 1000                  // jobs, or as many as there are handlers
+	maxAhead    = 2 * maxBatch          // jobs, or as many as there are handlers
 	finishDelay = 5 * time.Millisecond  // for which what is done may wait while there is much to start
 	maxReadyAge = time.Second           // then a job fetched ahead is given back
 	callTimeout = 30 * time.Second
