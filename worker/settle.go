@@ -74,14 +74,15 @@ func settledSafely(cause error, job *Job, result *string, err error) (end ending
 // settled decides what the handler's return means. Only its success outweighs the reason it was cancelled for: work
 // that is done is done.
 func settled(cause error, job *Job, result *string, err error) ending {
+	if err == nil {
+		return ending{kind: succeeded, result: result}
+	}
 	var (
 		permanent *permanentError
 		retry     *retryError
 		snooze    *snoozeError
 	)
 	switch {
-	case err == nil:
-		return ending{kind: succeeded, result: result}
 	case errors.Is(cause, ErrAborted):
 		return ending{kind: aborted, text: errorText(err)}
 	case errors.As(err, &snooze):
