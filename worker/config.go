@@ -25,7 +25,7 @@ type Config struct {
 	Queues []string `env:"QUEUES"`
 
 	// Concurrency is how many handlers run at once. Zero means 100, which suits handlers in Go. While handlers take less
-	// than 20 ms the worker also holds what they get through in that time, at most 1,000 jobs or Concurrency, so that they
+	// than 20 ms the worker also holds what they get through in that time, at most 2,000 jobs or Concurrency, so that they
 	// need not wait for the database; a job that found no handler free for a second is given back.
 	Concurrency int `env:"CONCURRENCY"`
 

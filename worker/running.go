@@ -221,7 +221,7 @@ func (s *shift) ahead() int {
 
 // room is how many jobs a fetch may bring, and free how many of them would start at once. A job that waits for its lock leaves its
 // slot to others, but takes room of those fetched ahead; and so does what ended and waits for a call to tell it, beside that of the
-// next: handlers may end jobs quicker than the calls are.
+// next: handlers may end jobs quicker than the calls are. A call carries maxBatch, as it does when it finishes.
 func (s *shift) room() (room, free int) {
 	taken := s.active + len(s.ready)
 	if s.config.MaxPerLock > 1 {

@@ -26,8 +26,8 @@ type protocol interface {
 }
 
 // shift is the time from a registration to its end. One goroutine, that of run, owns all its fields; the others
-// (handlers, calls, the beat, the listener) only post functions to its mailbox. So there is no mutex, and a
-// finished job that comes while a call is under way simply waits for the next: that makes the batches.
+// (handlers, calls, the beat, the listener) only use its mailbox. A finished job that comes while a call is under way
+// simply waits for the next: that makes the batches.
 type shift struct {
 	config   Config
 	queue    protocol
