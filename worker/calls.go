@@ -73,33 +73,35 @@ func (s *shift) trouble(l *lane, name string, err error) {
 	l.complaint.failed(s.log, name, err)
 }
 
-// callHot finishes what succeeded and fetches what there is room for, both in one call if it can. Only one call that fetches is
-// under way at any time; beside it goes one that only finishes, if half a batch waits for that.
+// callHot finishes what succeeded and fetches what there is room for: both in one call, or, when a crowd is done, in two side by side,
+// for one processor of the database's is not enough then. Only one call that fetches is under way at any time.
 func (s *shift) callHot(ctx context.Context) {
-	if !s.hot.free(s.now, 2) {
-		return
-	}
-	if s.unsure {
+	switch {
+	case !s.hot.free(s.now, 2):
+	case s.unsure:
 		if s.hot.inFlight == 0 {
 			s.callKeep(ctx)
 		}
-		return
+	case len(s.done) > 0 && s.well():
+	default:
+		room, free := s.room()
+		wanted := len(s.done) > 0 || s.hungry && free > 0
+		if room > 0 && wanted && !s.fetching && !s.stopping && !s.silent && s.doubts == 0 {
+			c := &hotCall{fetching: true, room: room, idle: len(s.held) == 0}
+			if s.hot.inFlight == 0 && len(s.done) < s.crowd {
+				c.batch = takeBatch(&s.done)
+			}
+			s.fetching, s.hungry = true, false
+			s.sendHot(ctx, c)
+		}
+		if len(s.done) > 0 && s.hot.inFlight == 0 || len(s.done) >= s.crowd && s.hot.free(s.now, 2) {
+			s.sendHot(ctx, &hotCall{batch: takeBatch(&s.done)})
+		}
 	}
-	if len(s.done) > 0 && s.well() {
-		return
-	}
-	room, free := s.room()
-	fetching := room > 0 && !s.fetching && !s.stopping && !s.silent && s.doubts == 0 && (len(s.done) > 0 || s.hungry && free > 0)
-	if !fetching && (len(s.done) == 0 || s.hot.inFlight > 0 && len(s.done) < s.crowd) {
-		return
-	}
-	c := &hotCall{
-		worker: s.worker, batch: takeBatch(&s.done), fetching: fetching, room: room, perLock: s.config.MaxPerLock,
-		idle: len(s.held) == 0,
-	}
-	if fetching {
-		s.fetching, s.hungry = true, false
-	}
+}
+
+func (s *shift) sendHot(ctx context.Context, c *hotCall) {
+	c.worker, c.perLock = s.worker, s.config.MaxPerLock
 	s.call(ctx, &s.hot, callTimeout, func(ctx context.Context) (func(error), error) {
 		began := time.Now()
 		err := s.ask(ctx, c)
@@ -131,7 +133,7 @@ func (s *shift) ask(ctx context.Context, c *hotCall) (err error) {
 		c.outcomes, err = s.queue.finish(ctx, c.worker, idsOf(batch), resultsOf(batch))
 	case len(c.batch) == 0:
 		c.name = "fetch"
-		if s.config.OneShot {
+		if s.config.OneShot && c.idle {
 			_, err = s.queue.tick(ctx, nil)
 		}
 		if err == nil {
