@@ -73,8 +73,9 @@ func (s *shift) trouble(l *lane, name string, err error) {
 	l.complaint.failed(s.log, name, err)
 }
 
-// callHot finishes what succeeded and fetches what there is room for: both in one call, or, when a crowd is done, in two side by side,
-// for one processor of the database's is not enough then. Only one call that fetches is under way at any time.
+// callHot finishes what succeeded and fetches what there is room for. While there is much to fetch, both go in one call; with a crowd
+// to finish in two side by side, for one processor of the database's is not enough then. While there is little, also in two: so what
+// comes next need not wait until an end is on the disk. Only one call that fetches is under way at any time.
 func (s *shift) callHot(ctx context.Context) {
 	switch {
 	case !s.hot.free(s.now, 2):
@@ -88,17 +89,28 @@ func (s *shift) callHot(ctx context.Context) {
 		wanted := len(s.done) > 0 || s.hungry && free > 0
 		if room > 0 && wanted && !s.fetching && !s.stopping && !s.silent && s.doubts == 0 {
 			c := &hotCall{fetching: true, room: room, idle: len(s.held) == 0}
-			if s.hot.inFlight == 0 && len(s.done) < s.crowd {
+			if s.hot.inFlight == 0 && (len(s.done) < s.enough() || slices.ContainsFunc(s.done, hasLock)) {
 				c.batch = takeBatch(&s.done)
 			}
 			s.fetching, s.hungry = true, false
 			s.sendHot(ctx, c)
 		}
-		if len(s.done) > 0 && s.hot.inFlight == 0 || len(s.done) >= s.crowd && s.hot.free(s.now, 2) {
+		if len(s.done) > 0 && s.hot.inFlight == 0 || len(s.done) >= s.enough() && s.hot.free(s.now, 2) {
 			s.sendHot(ctx, &hotCall{batch: takeBatch(&s.done)})
 		}
 	}
 }
+
+// enough is how many jobs that are done are worth a call of their own beside one that fetches.
+func (s *shift) enough() int {
+	if s.plenty {
+		return s.crowd
+	}
+	return 1
+}
+
+// hasLock: whoever fetches in the call that finishes such a job finds the next of its lock.
+func hasLock(h *held) bool { return h.job.Lock != nil }
 
 func (s *shift) sendHot(ctx context.Context, c *hotCall) {
 	c.worker, c.perLock = s.worker, s.config.MaxPerLock
@@ -191,6 +203,7 @@ func (s *shift) take(jobs []*Job, asked int, idle bool) {
 		s.ready = append(s.ready, h)
 	}
 	s.drained = idle && len(jobs) == 0
+	s.plenty = len(jobs) >= asked
 	switch {
 	case len(jobs) >= asked:
 		s.hungry = true

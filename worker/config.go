@@ -25,8 +25,8 @@ type Config struct {
 	Queues []string `env:"QUEUES"`
 
 	// Concurrency is how many handlers run at once. Zero means 100, which suits handlers in Go. While handlers take less
-	// than 20 ms the worker also holds what they get through in that time, at most 2,000 jobs or Concurrency, so that they
-	// need not wait for the database; a job that found no handler free for a second is given back.
+	// than 20 ms the worker also holds what they get through in that time, at most 2,000 jobs or Concurrency and up to 1,000
+	// whose end is being stored, so that they need not wait for the database; a job that found no handler free for a second is given back.
 	Concurrency int `env:"CONCURRENCY"`
 
 	// TaskConcurrency is how many handlers of a task run at once, in slots of their own beside Concurrency: {"resize": 2}. The

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -18,6 +19,27 @@ func TestACrowdIsFinishedBesideAFetch(t *testing.T) {
 		<-tr.over
 		if len(db.ends) != n || db.beside < 5 {
 			t.Errorf("%d jobs ended, want %d; %d calls finished beside a fetch, want 5 at least", len(db.ends), n, db.beside)
+		}
+	})
+}
+
+// A disk that is slow to store the end of one job holds up no other that comes meanwhile.
+func TestAJobIsFetchedWhileTheEndOfAnotherIsStored(t *testing.T) {
+	db := newFake(job(1))
+	db.holdUp("finish")
+	started := make(chan int64, 2)
+	run := func(_ context.Context, j *Job) (any, error) {
+		started <- j.ID
+		return nil, nil
+	}
+	try(t, db, Config{PollInterval: time.Hour}, run, func(tr *trial) {
+		<-started
+		synctest.Wait()
+		db.add(job(2))
+		tr.notified(`{"type": "job_inserted"}`)
+		<-started
+		if tr.since() > 0 {
+			t.Errorf("it started after %s, want at once", tr.since())
 		}
 	})
 }

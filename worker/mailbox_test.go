@@ -207,7 +207,7 @@ func (tr *trial) fetchAhead(jobs ...*Job) {
 
 func TestAnAbortFindsOutWhichOfTheJobsFetchedAheadIsRunning(t *testing.T) {
 	db := newFake()
-	db.holdUp("exchange") // meanwhile handlers go on by themselves
+	db.holdUp("finish") // meanwhile handlers go on by themselves
 	run := func(ctx context.Context, j *Job) (any, error) {
 		if j.ID < 3 {
 			return nil, nil
@@ -230,7 +230,7 @@ func TestAnAbortFindsOutWhichOfTheJobsFetchedAheadIsRunning(t *testing.T) {
 
 func TestAStopGivesBackWhatWasFetchedAhead(t *testing.T) {
 	db := newFake()
-	db.holdUp("exchange")
+	db.holdUp("finish")
 	release := newGate()
 	run := func(_ context.Context, j *Job) (any, error) {
 		if j.ID == 3 {

@@ -241,7 +241,7 @@ func (s *shift) room() (room, free int) {
 func (s *shift) well() bool {
 	offered, _ := s.mailbox.offered()
 	ahead := s.ahead()
-	return ahead > 0 && offered > ahead/2 && len(s.done) < s.crowd && s.now.Sub(s.doneAt) < finishDelay
+	return ahead > 0 && offered > ahead/2 && len(s.done) < s.enough() && s.now.Sub(s.doneAt) < finishDelay
 }
 
 // calm is up to how many jobs that wait for a handler the end of another is no news, and how many such ends are news together: while
@@ -253,7 +253,7 @@ func (s *shift) calm() (calm, crowd int) {
 	case s.hot.inFlight > 1:
 		return 0, math.MaxInt
 	case s.fetching:
-		return 0, s.crowd - len(s.done)
+		return 0, s.enough() - len(s.done)
 	case len(s.done) > 0 && s.well():
 		return s.ahead()/2 + 1, math.MaxInt
 	default:

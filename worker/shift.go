@@ -61,7 +61,8 @@ type shift struct {
 
 	hot, side, solo lane
 	fetching        bool // a fetch or an exchange is under way
-	crowd           int  // so much that is done is worth a call of its own beside it
+	crowd           int  // so much that is done is worth a call of its own beside it, though there is plenty to fetch
+	plenty          bool // the last fetch brought all that was asked for
 	backNext        bool // the side lane failed jobs last
 	doubts          int  // jobs that may be todo again, for the answer to their end never came
 	unsure          bool // an answer never arrived: keep_jobs must come before the next fetch
