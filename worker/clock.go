@@ -101,7 +101,7 @@ func (c *clock) hint(at time.Time) {
 
 const (
 	usualWait    = time.Second // what a tick returns at most to who does not say who it is
-	longestWait  = 5 * time.Second
+	longestWait  = 10 * time.Second
 	shortestRest = time.Millisecond
 	longestRest  = 5 * time.Millisecond
 )

@@ -91,11 +91,11 @@ begin
             v_again,
             '1 second');
     end if;
-    -- ten others come in a second, however many there are, and not all of them when something is due
+    -- five others come in a second, also of fifty, and not all of them when something is due
     select count(*)::double precision into v_workers from procrastinate_workers;
     return least(
         case when v_due is not null then greatest(v_due - clock_timestamp(), '0') + random() * v_workers * interval '1 ms' end,
-        least(greatest(v_workers / 10, 1), 5) * (0.75 + random() / 4) * interval '1 s');
+        least(greatest(v_workers / 5, 1), 10) * (0.75 + random() / 4) * interval '1 s');
 end;
 $function$;
 
@@ -106,5 +106,5 @@ Anyone may call it, at any rate, several at once; workers do after the span it r
 its transaction ends.
 worker_id: the worker''s id, from procrastinate_register_worker; of several that name themselves one does all that, and the others,
 who are to listen on procrastinate_clock_v1, may rest longer. NULL: does all, and is to come again within a second.
-Returns the span until something is due, from 0 to 1 second; to others than that one up to 5 seconds.
+Returns the span until something is due, from 0 to 1 second; to others than that one up to 10 seconds.
 Raises PJ009 (the transaction is not READ COMMITTED).';
