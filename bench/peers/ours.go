@@ -254,6 +254,7 @@ func (a adapter) work(ctx context.Context) error {
 		return err
 	}
 	config.MaxConns = 5
+	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 15*time.Second } // as the command
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return err
