@@ -13,7 +13,7 @@
 -- is enough, neither that nobody waits nor a hint for the head: until we commit all others see the lock held, drop the
 -- tokens of whoever enters or leaves it, and count on ours.
 --
--- Of each key at most p_max_per_lock jobs are chosen, from the head on without a gap. The head is chosen only if it is for
+-- Of each key at most p_max_per_lock jobs are chosen, from the head on without a gap, and no more than its share if all keys have some. The head is chosen only if it is for
 -- this worker and nothing of better priority may wait; else the key's token goes to the head's lane. More keys than jobs
 -- may be looked at, for most tokens may be of no use; a key whose head is one too many keeps its token.
 create or replace function procrastinate_choose_locked(
@@ -35,6 +35,7 @@ as $function$
 declare
     v_tokens tid[];
     v_keys   bigint[];
+    v_turns  integer;       -- how many jobs of each lock are looked at
 begin
     select array_agg(g.place), array_agg(distinct g.key) into v_tokens, v_keys
     from (
@@ -57,6 +58,7 @@ begin
     if tokens = 0 then
         return;
     end if;
+    v_turns := least(p_max_per_lock, greatest((p_max_jobs + cardinality(v_keys) - 1) / cardinality(v_keys), 1));
 
     with head as materialized (
         select w.key, w.place, w.job_id, w.priority, w.turn
@@ -70,7 +72,7 @@ begin
                 from procrastinate_lock_queue x
                 where x.key = k.key
                 order by x.held desc, x.priority desc, x.job_id
-                limit p_max_per_lock
+                limit v_turns
             ) q
             window best as (partition by k.key order by q.held desc, q.priority desc, q.job_id)
         ) w

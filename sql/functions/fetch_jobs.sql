@@ -140,7 +140,7 @@ begin
                     v_look := procrastinate_choose_plain(v_lane, v_asked);
                 else
                     -- the longer it takes to find what is needed, the more tokens are looked at in one go
-                    v_width := least(coalesce(2 * v_width, v_need), v_keys);
+                    v_width := least(coalesce(2 * v_width, least(v_need, v_locked)), v_keys);
                     exit when least(v_width, v_locked) <= 0;
                     v_asked := v_width;
                     v_look := procrastinate_choose_locked(v_queues, v_tasks, v_lane, least(v_need, v_locked), v_asked, max_per_lock, v_own);
