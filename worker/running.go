@@ -237,11 +237,14 @@ func (s *shift) room() (room, free int) {
 	return min(max(room, 0), maxBatch), max(free, 0)
 }
 
-// well says whether there is so much to start that what is done may wait a moment for more: that makes fewer calls.
+// well says whether what is done may wait a moment for more, which makes fewer calls: there is plenty to start, or the next of each
+// lock runs here, so that nobody else waits for it.
 func (s *shift) well() bool {
 	offered, _ := s.mailbox.offered()
 	ahead := s.ahead()
-	return ahead > 0 && offered > ahead/2 && len(s.done) < s.enough() && s.now.Sub(s.doneAt) < finishDelay
+	plenty := ahead > 0 && offered > ahead/2 && len(s.done) < s.enough()
+	runs := !slices.ContainsFunc(s.done, func(h *held) bool { return !s.isLocked(h) })
+	return (plenty || runs) && s.now.Sub(s.doneAt) < finishDelay
 }
 
 // calm is up to how many jobs that wait for a handler the end of another is no news, and how many such ends are news together: while
