@@ -42,7 +42,7 @@ func BenchmarkDrain(b *testing.B) {
 		b.Run(fmt.Sprintf("handlers=%d", concurrency), func(b *testing.B) {
 			b.ReportAllocs()
 			config := Config{Concurrency: concurrency, OneShot: true, StalledAfter: time.Hour}
-			s := newShift(config.withDefaults(), &backlog{left: int64(b.N)}, map[string]Handler{"task": done}, 1, 1, time.Now())
+			s := newShift(config.withDefaults(), &backlog{left: int64(b.N)}, map[string]Handler{"task": done}, 1, 2, 1, time.Now())
 			if err := s.run(b.Context(), nil, nil); err != nil {
 				b.Error(err)
 			}

@@ -78,7 +78,7 @@ func (s *shift) trouble(l *lane, name string, err error) {
 // comes next need not wait until an end is on the disk. Only one call that fetches is under way at any time.
 func (s *shift) callHot(ctx context.Context) {
 	switch {
-	case !s.hot.free(s.now, 2):
+	case !s.hot.free(s.now, s.maxHot):
 	case s.unsure:
 		if s.hot.inFlight == 0 {
 			s.callKeep(ctx)
@@ -89,13 +89,13 @@ func (s *shift) callHot(ctx context.Context) {
 		wanted := len(s.done) > 0 || s.hungry && free > 0
 		if room > 0 && wanted && !s.fetching && !s.stopping && !s.silent && s.doubts == 0 {
 			c := &hotCall{fetching: true, room: room, idle: len(s.held) == 0}
-			if s.hot.inFlight == 0 && (len(s.done) < s.enough() || slices.ContainsFunc(s.done, hasLock)) {
+			if s.hot.inFlight == 0 && (s.maxHot == 1 || len(s.done) < s.enough() || slices.ContainsFunc(s.done, hasLock)) {
 				c.batch = takeBatch(&s.done)
 			}
 			s.fetching, s.hungry = true, false
 			s.sendHot(ctx, c)
 		}
-		if len(s.done) > 0 && s.hot.inFlight == 0 || len(s.done) >= s.enough() && s.hot.free(s.now, 2) {
+		if len(s.done) > 0 && s.hot.inFlight == 0 || len(s.done) >= s.enough() && s.hot.free(s.now, s.maxHot) {
 			s.sendHot(ctx, &hotCall{batch: takeBatch(&s.done)})
 		}
 	}

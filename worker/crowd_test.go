@@ -51,7 +51,7 @@ func TestLostAnswersOfCallsSideBySide(t *testing.T) {
 	for seed := range uint64(40) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			db := newFake(jobs(n)...)
-			db.crowd = 3
+			db.crowd, db.maxHot = 3, 1+int(seed%2) // with 1: a small pool
 			var one sync.Mutex
 			dice := rand.New(rand.NewPCG(seed, 0))
 			roll := func(sides int) int {

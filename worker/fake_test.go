@@ -31,6 +31,7 @@ type fake struct {
 	overlap  bool // two fetches at once were seen, or one beside a keep
 	beside   int  // finishes that began while a fetch was under way
 	crowd    int  // of the shift; 0: its own
+	maxHot   int  // of the shift; 0: 2
 	most     int  // jobs held at once
 	aborts   []int64
 	tickWait time.Duration
@@ -363,7 +364,7 @@ func try(t *testing.T, db *fake, config Config, handler Handler, test func(*tria
 		if config.OnEvent != nil {
 			config.OnEvent = oneByOne(config.OnEvent)
 		}
-		s := newShift(config.withDefaults(), db, map[string]Handler{"task": handler}, 1, 2, time.Now())
+		s := newShift(config.withDefaults(), db, map[string]Handler{"task": handler}, 1, cmp.Or(db.maxHot, 2), 2, time.Now())
 		s.crowd = cmp.Or(db.crowd, s.crowd)
 		e := &ear{config: s.config, shifts: map[*shift]bool{s: true}}
 		c := newClock(db, s.log, e)

@@ -141,7 +141,7 @@ func (w *Worker) runShift(ctx context.Context, g group, id int64, at time.Time, 
 	stop := ctx.Done()
 	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	s := newShift(g.config, w.queue, g.handlers, id, w.maxAlone, at)
+	s := newShift(g.config, w.queue, g.handlers, id, w.maxHot, w.maxAlone, at)
 	s.postponed = w.ear.tickIfDeaf
 	var background sync.WaitGroup
 	background.Go(func() { s.beats(ctx) })
@@ -160,11 +160,11 @@ func (w *Worker) runShift(ctx context.Context, g group, id int64, at time.Time, 
 }
 
 func newShift(
-	config Config, queue protocol, handlers map[string]Handler, id int64, maxAlone int, registered time.Time,
+	config Config, queue protocol, handlers map[string]Handler, id int64, maxHot, maxAlone int, registered time.Time,
 ) *shift {
 	return &shift{
 		config: config, queue: queue, log: config.Logger.With("worker", id), handlers: handlers,
-		unknown: map[string]bool{}, worker: id, maxAlone: maxAlone, crowd: maxBatch / 2,
+		unknown: map[string]bool{}, worker: id, maxHot: maxHot, maxAlone: maxAlone, crowd: maxBatch / 2,
 		mailbox: newMailbox(), idle: make(chan struct{}), beatNow: make(chan struct{}, 1),
 		held: map[int64]*held{}, locks: map[string]bool{}, usual: maxReadyAge,
 		hungry: true, pause: config.PollInterval, lookAt: registered, beatAt: registered,

@@ -253,7 +253,7 @@ func (s *shift) calm() (calm, crowd int) {
 	switch {
 	case s.stopping || s.lost:
 		return math.MaxInt, 0
-	case s.hot.inFlight > 1:
+	case s.hot.inFlight >= s.maxHot:
 		return 0, math.MaxInt
 	case s.fetching:
 		return 0, s.enough() - len(s.done)

@@ -35,6 +35,7 @@ type shift struct {
 	handlers map[string]Handler
 	unknown  map[string]bool // tasks without a handler that were logged
 	worker   int64           // the registration
+	maxHot   int             // calls in the hot lane at once: 2, or 1 if the pool is small
 	maxAlone int             // calls in the alone lane at once
 
 	mailbox   *mailbox

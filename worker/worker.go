@@ -15,6 +15,7 @@ import (
 type Worker struct {
 	config   Config
 	queue    *queue
+	maxHot   int
 	maxAlone int
 	ear      *ear
 	handlers map[string]Handler
@@ -25,25 +26,27 @@ type Worker struct {
 }
 
 // sharedConns is what a worker needs at once, to fetch, to fail and to beat; and each of its groups one more, to wait for a busy
-// row. It listens on another connection, which it takes out of the pool.
+// row. With another for each, finishes go beside fetches. It listens on another connection, which it takes out of the pool.
 const sharedConns = 3
 
 // New makes a worker. The pool must allow at least 4 connections, and one more for each task in Config.TaskConcurrency, however
-// many handlers run; if handlers use it too, give it so many more that they never leave the worker without one, or it cannot
-// beat.
+// many handlers run; with one more yet, and for each task, fetches and finishes go side by side. If handlers use it too, give it
+// so many more that they never leave the worker without one, or it cannot beat.
 func New(pool *pgxpool.Pool, config Config) (*Worker, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
 	conns := int(pool.Config().MaxConns)
 	groups := 1 + len(config.TaskConcurrency)
-	if need := sharedConns + groups; conns < need {
+	need := sharedConns + groups
+	if conns < need {
 		return nil, fmt.Errorf("the pool allows %d connections, this worker needs %d", conns, need)
 	}
 	config = config.withDefaults()
 	return &Worker{
 		config:   config,
 		queue:    newQueue(pool, config.Schema),
+		maxHot:   1 + min((conns-need)/groups, 1),
 		maxAlone: min((conns-sharedConns)/groups, 8),
 		ear:      &ear{config: config, connect: connector(pool, config.ListenConfig), shifts: map[*shift]bool{}},
 		handlers: map[string]Handler{},
