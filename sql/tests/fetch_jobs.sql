@@ -15,7 +15,7 @@ returns void language sql as
 
 create function pg_temp.reset() returns void language sql as
     $$ delete from procrastinate_jobs; delete from procrastinate_tokens; delete from procrastinate_agenda;
-       delete from procrastinate_leases; delete from procrastinate_lock_queue; delete from procrastinate_queues $$;
+       delete from procrastinate_leases; delete from procrastinate_lock_queue; delete from procrastinate_queues; delete from procrastinate_floors $$;
 
 select procrastinate_register_worker('all') as worker \gset
 select procrastinate_register_worker('mail', queues => '{mail}') as mail \gset
