@@ -47,14 +47,16 @@ func endAlone(ctx context.Context, queue protocol, worker, id int64, end ending)
 func (s *shift) aloneAnswered(h *held, outcomes []outcome, err error) {
 	switch {
 	case err == nil:
-		s.solo.answered(s.log, h.ending.kind.String())
-		s.accepted([]*held{h}, outcomes)
+		s.solo.answered(s.log, h.ending.kind.String(), anything)
+		if s.accepted([]*held{h}, outcomes) {
+			s.lookAgain()
+		}
 	case isBadData(err) && !h.ending.bare:
 		s.strip(h, err)
 		s.alone = append(s.alone, h)
 	default:
 		s.alone = append(s.alone, s.undelivered([]*held{h}, err)...)
-		s.trouble(&s.solo, h.ending.kind.String(), err)
+		s.trouble(&s.solo, h.ending.kind.String(), anything, err)
 	}
 }
 

@@ -12,10 +12,20 @@ import (
 // lane is a stream of calls to the database. After a failed one it pauses for longer and longer.
 type lane struct {
 	inFlight  int
+	failing   errand // what did not work last
 	tries     int
 	notBefore time.Time
 	complaint complaint
 }
+
+// errand is what a call is for. Of two side by side the success of one says nothing of the other, which must still pause.
+type errand int
+
+const (
+	looks    errand         = 1 << iota // for jobs
+	ends                                // that succeeded
+	anything = looks | ends             // what a lane is for that has one call at a time
+)
 
 const (
 	firstBackoff = 50 * time.Millisecond
@@ -28,9 +38,11 @@ func (l *lane) free(now time.Time, width int) bool {
 	return l.inFlight < width && !now.Before(l.notBefore)
 }
 
-func (l *lane) answered(log *slog.Logger, call string) {
-	l.tries, l.notBefore = 0, time.Time{}
-	l.complaint.worked(log, call)
+func (l *lane) answered(log *slog.Logger, call string, what errand) {
+	if l.failing &^= what; l.failing == 0 {
+		l.tries, l.notBefore = 0, time.Time{}
+		l.complaint.worked(log, call)
+	}
 }
 
 func (l *lane) backOff(now time.Time) {
@@ -64,18 +76,20 @@ func (s *shift) call(
 }
 
 // trouble notes that a call failed.
-func (s *shift) trouble(l *lane, name string, err error) {
+func (s *shift) trouble(l *lane, name string, what errand, err error) {
 	if errors.Is(err, ErrNotRegistered) {
 		s.loseRegistration()
 		return
 	}
+	l.failing |= what
 	l.backOff(s.now)
 	l.complaint.failed(s.log, name, err)
 }
 
 // callHot finishes what succeeded and fetches what there is room for. While there is much to fetch, both go in one call; with a crowd
 // to finish in two side by side, for one processor of the database's is not enough then. While there is little, also in two: so what
-// comes next need not wait until an end is on the disk. Only one call that fetches is under way at any time.
+// comes next need not wait until an end is on the disk. Who ends a job with a lock fetches in the same call, if none does already: so he
+// finds the next of the lock. Only one call that fetches is under way at any time.
 func (s *shift) callHot(ctx context.Context) {
 	switch {
 	case !s.hot.free(s.now, s.maxHot):
@@ -109,9 +123,6 @@ func (s *shift) enough() int {
 	return 1
 }
 
-// hasLock: whoever fetches in the call that finishes such a job finds the next of its lock.
-func hasLock(h *held) bool { return h.job.Lock != nil }
-
 func (s *shift) sendHot(ctx context.Context, c *hotCall) {
 	c.worker, c.perLock = s.worker, s.config.MaxPerLock
 	s.call(ctx, &s.hot, callTimeout, func(ctx context.Context) (func(error), error) {
@@ -134,6 +145,16 @@ type hotCall struct {
 	jobs     []*Job
 	outcomes []outcome
 	took     time.Duration
+}
+
+func (c *hotCall) errand() (what errand) {
+	if c.fetching {
+		what = looks
+	}
+	if len(c.batch) > 0 {
+		what |= ends
+	}
+	return what
 }
 
 func (s *shift) ask(ctx context.Context, c *hotCall) (err error) {
@@ -167,10 +188,12 @@ func (s *shift) hotAnswered(c *hotCall, err error) {
 		s.hotFailed(c, err)
 		return
 	}
-	s.hot.answered(s.log, c.name)
-	s.accepted(c.batch, c.outcomes)
+	s.hot.answered(s.log, c.name, c.errand())
+	passedOn := s.accepted(c.batch, c.outcomes)
 	if c.fetching {
 		s.take(c.jobs, c.room, c.idle)
+	} else if passedOn {
+		s.lookAgain()
 	}
 }
 
@@ -184,7 +207,7 @@ func (s *shift) hotFailed(c *hotCall, err error) {
 	} else {
 		s.done = append(s.undelivered(c.batch, err), s.done...)
 	}
-	s.trouble(&s.hot, c.name, err)
+	s.trouble(&s.hot, c.name, c.errand(), err)
 	if s.config.OneShot && len(s.held) == 0 && !s.lost && !isTransient(err) {
 		s.gaveUp = err
 		s.beginStop()
@@ -230,10 +253,10 @@ func (s *shift) callKeep(ctx context.Context) {
 		outcomes, err := s.queue.keep(ctx, worker, ids)
 		return func(err error) {
 			if err != nil {
-				s.trouble(&s.hot, "keep", err)
+				s.trouble(&s.hot, "keep", looks, err)
 				return
 			}
-			s.hot.answered(s.log, "keep")
+			s.hot.answered(s.log, "keep", looks)
 			s.unsure = false
 			for _, o := range outcomes {
 				if o.what == outcomeBusy {
@@ -275,15 +298,17 @@ func (s *shift) callSide(ctx context.Context) {
 		return func(err error) {
 			switch {
 			case err == nil:
-				s.side.answered(s.log, name)
-				s.accepted(batch, outcomes)
+				s.side.answered(s.log, name, anything)
+				if s.accepted(batch, outcomes) {
+					s.lookAgain()
+				}
 				return
 			case isBadData(err):
 				s.alone = append(s.alone, batch...)
 			default:
 				*list = append(s.undelivered(batch, err), *list...)
 			}
-			s.trouble(&s.side, name, err)
+			s.trouble(&s.side, name, anything, err)
 		}, err
 	})
 }

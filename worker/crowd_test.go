@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,60 @@ func TestAJobIsFetchedWhileTheEndOfAnotherIsStored(t *testing.T) {
 			t.Errorf("it started after %s, want at once", tr.since())
 		}
 	})
+}
+
+// Its end goes beside a fetch that had looked before: the next of its lock is found by one that comes after it.
+func TestALockIsPassedOnThoughAFetchIsUnderWay(t *testing.T) {
+	db := newFake(lockedJob(1, "a"))
+	var slowly atomic.Bool
+	db.before = func(name string, _ []int64) error {
+		if name == "fetch" && slowly.Load() {
+			<-time.After(time.Second)
+		}
+		return nil
+	}
+	slow := newGate()
+	run := func(context.Context, *Job) (any, error) {
+		slow.pass()
+		return nil, nil
+	}
+	try(t, db, Config{PollInterval: time.Hour}, run, func(tr *trial) {
+		<-time.After(time.Minute)
+		slowly.Store(true)
+		tr.notified(`{"type": "job_inserted"}`)
+		synctest.Wait()
+		slow.open()
+		<-time.After(time.Minute)
+		ended, looks := db.timesOf(tr.start, "finish"), db.timesOf(tr.start, "fetch")
+		if last := looks[len(looks)-1]; len(ended) != 1 || last <= ended[0] || last > ended[0]+2*time.Second {
+			t.Errorf("ended at %s and looked at %s, want a look right after the end", describe(ended), describe(looks))
+		}
+	})
+}
+
+func TestWhatFailsPausesThoughTheCallBesideItWorks(t *testing.T) {
+	for _, fails := range []string{"finish", "fetch"} {
+		db := newFake(jobs(3)...)
+		try(t, db, Config{PollInterval: time.Millisecond}, done, func(tr *trial) {
+			synctest.Wait()
+			db.fails(pgError("42501"), fails, "exchange")
+			for id := int64(10); id < 100; id++ {
+				db.add(job(id))
+				<-time.After(100 * time.Millisecond)
+			}
+			if calls := len(db.timesOf(tr.start, fails, "exchange")); calls > 30 {
+				t.Errorf("%s was called %d times in 9 s, though it fails", fails, calls)
+			}
+			if lines := countLines(tr.log, "database call failed"); lines != 1 {
+				t.Errorf("told of %d times, want once", lines)
+			}
+			db.fails(nil)
+			<-time.After(2 * maxBackoff)
+			if lines := countLines(tr.log, "database call works again"); lines != 1 {
+				t.Errorf("said to work again %d times, want once:\n%s", lines, tr.log)
+			}
+		})
+	}
 }
 
 // Calls side by side, of which many fail, and of others the answer is lost: each job ends once, as its handler said, and none is left.

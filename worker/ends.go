@@ -3,8 +3,9 @@ package worker
 import "slices"
 
 // accepted lets go of the jobs whose end the database has accepted, or which are no longer held; those whose row
-// is busy are ended again, each in a call of its own that waits for the row.
-func (s *shift) accepted(batch []*held, outcomes []outcome) {
+// is busy are ended again, each in a call of its own that waits for the row. It says whether a lock was passed on, whose next job waits
+// for somebody to fetch after that.
+func (s *shift) accepted(batch []*held, outcomes []outcome) (passedOn bool) {
 	what := make(map[int64]string, len(outcomes))
 	for _, o := range outcomes {
 		what[o.id] = o.what
@@ -21,15 +22,19 @@ func (s *shift) accepted(batch []*held, outcomes []outcome) {
 			s.drop(h)
 			s.report(h, what[h.job.ID])
 			putOff = putOff || what[h.job.ID] == "todo"
-			if h.job.Lock != nil && h.ending.kind != succeeded {
-				s.hungry, s.drained = true, false // the next of its lock waits for somebody's fetch; a success comes with one
-			}
+			passedOn = passedOn || hasLock(h)
 		}
 	}
 	if putOff {
 		s.postponed()
 	}
+	return passedOn
 }
+
+func hasLock(h *held) bool { return h.job.Lock != nil }
+
+// lookAgain has the next call fetch.
+func (s *shift) lookAgain() { s.hungry, s.drained = true, false }
 
 func (s *shift) drop(h *held) {
 	if h.ending.doubtful && h.ending.kind != succeeded {

@@ -301,6 +301,6 @@ func (s *shift) notified(payload string) {
 		}
 	}
 	if err != nil || message.Type != "abort_job_requested" {
-		s.mailbox.post(func() { s.hungry, s.drained = true, false })
+		s.mailbox.post(s.lookAgain)
 	}
 }
