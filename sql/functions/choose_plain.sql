@@ -1,7 +1,6 @@
 -- Choose jobs of a lane without locks, from its head on, and drop their tokens. The caller starts them.
 --
--- Of two fetches only one gets a token (skip locked; most that others have are passed over by their xmax, for to try a row's lock
--- in vain takes longer than to take a token), and of two tokens of one job only one finds it todo. The body is
+-- Of two fetches only one gets a token (skip locked), and of two tokens of one job only one finds it todo. The body is
 -- locked skip locked too: an open transaction that has it (cancels it, say) must not hold up the fetch. A token that chose
 -- nothing and whose job may still be todo (somebody has it, it moved, it is not due) is exchanged for a row in the agenda,
 -- which is always a valid hint; a job that is not todo but goes back to todo meanwhile gets a hint from who puts it back.
@@ -29,7 +28,6 @@ begin
             select x.ctid
             from procrastinate_tokens x
             where x.lane = p_lane.lane and (x.xid, x.id) >= (p_lane.first_xid, p_lane.first_id) and x.xid <= p_lane.last_xid
-              and x.xmax <> all (array(select (r::text::numeric % 4294967296)::text::xid from pg_snapshot_xip(pg_current_snapshot()) r))
             order by x.xid, x.id
             limit p_max_jobs
             for update skip locked))
