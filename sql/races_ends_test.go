@@ -110,7 +110,7 @@ func TestFinishOfAJobThatWasFetchedAnewFreesItsLock(t *testing.T) {
 		guards: []guard{
 			without("a statement of its own for the held rows", "finish_jobs.sql", "perform procrastinate_leave_locks(v_locked)",
 				"insert into procrastinate_tokens (lane, id) select 0, j.lock_key from procrastinate_jobs j where j.id = any (v_locked)").
-				and("finish_jobs.sql", "    select array_agg(b.place)", `
+				and("finish_jobs.sql", "    select\n        array_agg(b.place)", `
 					with body as materialized (
 						select x.id from procrastinate_jobs x where x.id = any (p_job_ids) for update skip locked
 					), gone as (

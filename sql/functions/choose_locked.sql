@@ -13,9 +13,10 @@
 -- is enough, neither that nobody waits nor a hint for the head: until we commit all others see the lock held, drop the
 -- tokens of whoever enters or leaves it, and count on ours.
 --
--- Of each key at most p_max_per_lock jobs are chosen, from the head on without a gap, and no more than its share if all keys have some. The head is chosen only if it is for
--- this worker and nothing of better priority may wait; else the key's token goes to the head's lane. More keys than jobs
--- may be looked at, for most tokens may be of no use; a key whose head is one too many keeps its token.
+-- Of each key at most p_max_per_lock jobs are chosen, from the head on without a gap, and no more are looked at than its share if
+-- all keys have some. The head is chosen only if it is for this worker and nothing of better priority may wait; else the key's
+-- token goes to the head's lane. More keys than jobs may be looked at, for most tokens may be of no use; a key whose head is
+-- one too many keeps its token.
 create or replace function procrastinate_choose_locked(
     p_queues       text[],
     p_tasks        text[],

@@ -40,7 +40,9 @@ declare
     v_brief   tid[];
     v_deleted bigint;
 begin
-    select array_agg(b.place), array_agg(b.id), array_agg(b.id) filter (where b.lock_key is not null), min(b.task_name collate "C"), max(b.task_name collate "C")
+    select
+        array_agg(b.place), array_agg(b.id), array_agg(b.id) filter (where b.lock_key is not null),
+        min(b.task_name collate "C"), max(b.task_name collate "C")
     into v_places, v_ids, v_locked, v_task, v_other
     from (
         select j.ctid as place, j.id, j.lock_key, case when not v_keep then j.task_name end as task_name
