@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -154,9 +153,6 @@ func (o *options) poolConfig() (*pgxpool.Config, error) {
 	if config.PingTimeout == 0 {
 		config.PingTimeout = pingTimeout
 	}
-	// An idle worker says something every few seconds; to ask each time first whether the connection is still there doubles that. What
-	// fails because it is not is tried again.
-	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > pingAfter }
 	if !strings.Contains(o.url(), "pool_max_conns") {
 		config.MaxConns = poolSize
 	}
@@ -202,7 +198,6 @@ func nameConnection(config *pgx.ConnConfig) {
 const (
 	connectTimeout = 10 * time.Second
 	pingTimeout    = 5 * time.Second
-	pingAfter      = 15 * time.Second
 )
 
 func limitConnect(config *pgx.ConnConfig) {

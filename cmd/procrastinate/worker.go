@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -96,7 +97,7 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	if !strings.Contains(options.url(), "pool_max_conns") {
 		poolConfig.MaxConns += int32(len(config.TaskConcurrency))
 	}
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
+	pool, err := pgxpool.NewWithConfig(ctx, quietPool(poolConfig))
 	if err != nil {
 		return fmt.Errorf("open pool: %w", err)
 	}
@@ -116,6 +117,15 @@ func runWorker(ctx context.Context, options *options, mine *workerOptions, stder
 	}
 	defer closePool()
 	return w.Run(ctx)
+}
+
+// quietPool is for a worker's own calls. While it is idle it says something every few seconds; to ask each time first whether the
+// connection is still there would double that, and what fails because it is not is tried again. A handler's attempt is not, so the
+// pool of those asks.
+func quietPool(config *pgxpool.Config) *pgxpool.Config {
+	config = config.Copy()
+	config.ShouldPing = func(_ context.Context, p pgxpool.ShouldPingParams) bool { return p.IdleDuration > 15*time.Second }
+	return config
 }
 
 // withSignals ends the context at the first SIGTERM or SIGINT and calls abort at the second; a third ends the
